@@ -1,0 +1,92 @@
+"""The late table of methods: the word in the recipe → the class that does it. Nothing is imported until asked for.
+
+To add a method, write one file with a `Step` in it and add one row to `STEPS`. A step's module must import in a few
+milliseconds: torch and its like are imported inside functions.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict
+
+from danlu.artifact import Artifact, Draft
+from danlu.errors import UsageError, nearest
+from danlu.track import Track
+
+
+class Settings(BaseModel):
+    """Base of every step's settings: unknown keys are refused, values are frozen, descriptions are the reference."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class From:
+    """Marks a field that names an earlier step, which must make an artifact of this kind."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Marks a field with a path (or list of paths) outside the store, relative to the recipe's folder; the content of
+    the files is part of the step's identity."""
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """Marks a field that names a model: a built-in name, a local folder or a hub id. Its weights' hash is part of the
+    step's identity."""
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class Step(Generic[S]):
+    """One step of a recipe. Subclasses set `Settings` and `makes` and write `run`."""
+
+    Settings: ClassVar[type[Settings]]
+    makes: ClassVar[str]
+
+    def __init__(self, settings: S) -> None:
+        self.settings = settings
+
+    def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
+        """Read `inputs` (by the name of the settings field that named each) and write the artifact's files in `out`.
+
+        Must be deterministic in what it writes, and resume from `out.work` when that holds an earlier attempt.
+        """
+        raise NotImplementedError
+
+
+STEPS: dict[str, str] = {
+    "data.read": "danlu.data.read:Read",
+    "data.clean": "danlu.data.clean:Clean",
+    "data.dedup": "danlu.data.dedup:Dedup",
+    "data.instruct": "danlu.data.instruct:Instruct",
+    "data.split": "danlu.data.split:Split",
+    "train.sft": "danlu.train.sft:Sft",
+    "merge.adapter": "danlu.merge.adapter:Adapter",
+    "quant.gguf": "danlu.quant.gguf:Gguf",
+    "eval.parity": "danlu.eval.parity:Parity",
+    "eval.compare": "danlu.eval.compare:Compare",
+    "rag.index": "danlu.rag.index:Index",
+    "rag.assistant": "danlu.rag.assistant:Assistant",
+}
+
+
+def step_class(word: str) -> type[Step[Settings]]:
+    """The class behind a word of `STEPS`; UsageError with the nearest word when there is none."""
+    if word not in STEPS:
+        raise UsageError(f"unknown step {word!r}", nearest=nearest(word, STEPS), next="danlu ls --steps")
+    module, name = STEPS[word].split(":")
+    return cast("type[Step[Settings]]", getattr(importlib.import_module(module), name))
+
+
+def model_fingerprint(name: str, root: str) -> str:
+    """The hash of a model's weights; `root` is the folder that a relative path is taken from."""
+    return cast(str, importlib.import_module("danlu.model.find").fingerprint(name, root))
