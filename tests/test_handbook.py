@@ -32,7 +32,7 @@ def test_the_first_shelf_is_full():
 
 @pytest.mark.parametrize("name", sorted({*SHELF, *FOUND}))
 def test_chapter_runs_and_draws(name, tmp_path):
-    report = book.run_chapter(ROOT / "handbook" / f"{name}.md", out_root=tmp_path)
+    report = book.run_chapter(ROOT / "handbook" / f"{name}.md", out=tmp_path)
     assert not report.error, report.output + report.error
     assert report.cells_run and report.pictures
 
@@ -61,11 +61,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_a_failing_cell_exits_1_and_names_the_line(tmp_path):
     chapter = write(tmp_path, "# t\n\n```python\nx = 1\n```\n\n```python\ndef f():\n    return x / 0\n\nf()\n```\n")
-    done = subprocess.run([sys.executable, "-c", "import sys, runpy; sys.argv[0] = 'run'\n"
-                           "m = runpy.run_path(sys.argv.pop(1)); import functools\n"
-                           "g = m['main'].__globals__; g['run_chapter'] = functools.partial(g['run_chapter'], "
-                           "out_root=sys.argv.pop(1)); sys.exit(m['main']())",
-                           str(ROOT / "handbook" / "run.py"), str(tmp_path / "out"), str(chapter)],
+    done = subprocess.run([sys.executable, ROOT / "handbook" / "run.py", chapter, "--out", tmp_path / "out"],
                           capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert f"{chapter}:9: ZeroDivisionError: division by zero (in the cell at line 8)" in done.stdout
@@ -75,22 +71,22 @@ def test_a_failing_cell_exits_1_and_names_the_line(tmp_path):
 @pytest.mark.parametrize("source, at, error", [
     ("x = (\n", 4, "SyntaxError"), ("1\nraise SystemExit(0)\n", 5, "SystemExit"), ("import os\nos._exit(0)\n", 4, "ended")])
 def test_a_cell_that_ends_the_process_is_a_failure(tmp_path, source, at, error):
-    report = book.run_chapter(write(tmp_path, f"# t\n\n```python\n{source}```\n"), out_root=tmp_path / "out")
+    report = book.run_chapter(write(tmp_path, f"# t\n\n```python\n{source}```\n"), out=tmp_path / "out")
     assert f":{at}: " in report.error and error in report.error and not report.cells_run
 
 
 def test_a_heavy_cell_runs_only_when_asked_and_other_fences_never(tmp_path):
     chapter = write(tmp_path, "# t\n```bash\nexit 1\n```\n```python heavy\nprint('slow')\n```\n```\nnot python\n```\n")
-    light, heavy = (book.run_chapter(chapter, h, out_root=tmp_path / "out") for h in (False, True))
+    light, heavy = (book.run_chapter(chapter, h, out=tmp_path / "out") for h in (False, True))
     assert (light.cells_run, light.cells_not_run, light.error) == ([], [6], "")
     assert (heavy.cells_run, heavy.cells_not_run, heavy.output.strip()) == ([6], [], "slow")
 
 
 def test_a_chapter_that_never_ends_is_stopped(tmp_path):
-    report = book.run_chapter(write(tmp_path, "```python\nwhile True: pass\n```\n"), out_root=tmp_path, limit_s=0.5)
+    report = book.run_chapter(write(tmp_path, "```python\nwhile True: pass\n```\n"), out=tmp_path, limit_s=0.5)
     assert ":2: the process ended with -9" in report.error
 
 
 @pytest.mark.parametrize("text", ["```python\nx = 1\n", "```python hevay\nx = 1\n```\n"])
 def test_a_fence_that_is_not_understood_is_refused(tmp_path, text):
-    assert book.run_chapter(write(tmp_path, text), out_root=tmp_path / "out").error
+    assert book.run_chapter(write(tmp_path, text), out=tmp_path / "out").error
