@@ -1,0 +1,79 @@
+"""The keystone: `Chat`, messages in and a stream of deltas out.
+
+A model is a Chat, an external API is a Chat, an assistant with retrieval is a Chat around a Chat, and the server and
+the measurements take any of them. The scripted fake is `danlu.model.fake.Scripted`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from danlu.records import Message
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to decode. `temperature` 0 is greedy; `max_tokens` bounds the answer, in tokens of the model that answers;
+    decoding also ends before the first of `stop`, which is not part of the answer."""
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+GREEDY = Options()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens that the prompt and the answer took, counted by the model that answered."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A piece of an answer. The last delta of a stream carries `finish` ("stop" or "length") and, where the backend
+    counts, `usage`. `sources` are the passages that a citation marker [n] in the text refers to; `mode` says how an
+    assistant with documents came to its answer ("generated", "quoted" or "refused")."""
+
+    text: str = ""
+    finish: str | None = None
+    usage: Usage | None = None
+    sources: list[dict[str, Any]] | None = None
+    mode: str | None = None
+
+
+class Chat(Protocol):
+    """Anything that answers. `stream` may be called from several threads at once; it raises a DanluError, at the
+    latest while it is iterated, when no answer can be given: an answer that ends is whole. Closing the iterator early
+    stops the work behind it."""
+
+    def stream(self, messages: Sequence[Message], options: Options = GREEDY) -> Iterator[Delta]: ...
+
+
+def gather(deltas: Iterable[Delta]) -> Delta:
+    """One Delta with the whole text, and the last finish, usage, sources and mode of a stream."""
+    text: list[str] = []
+    finish, usage, sources, mode = None, None, None, None
+    for delta in deltas:
+        text.append(delta.text)
+        finish = delta.finish or finish
+        usage = delta.usage or usage
+        sources = delta.sources if delta.sources is not None else sources
+        mode = delta.mode or mode
+    return Delta("".join(text), finish, usage, sources, mode)
+
+
+def complete(chat: Chat, messages: Sequence[Message], options: Options = GREEDY) -> str:
+    """The whole answer as text."""
+    return gather(chat.stream(messages, options)).text
