@@ -27,7 +27,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,12 +104,21 @@ class Artifact:
             if not (self.path / name).is_file() or file_digest(self.path / name) != facts["sha256"]
         ]
 
+    def whole(self) -> bool:
+        """Whether every file is there with the size that was written: cheap, reads no bytes (`verify` does)."""
+        return all(
+            (self.path / name).is_file() and (self.path / name).stat().st_size == facts["size"]
+            for name, facts in self.manifest["files"].items()
+        )
+
     @staticmethod
     def load(path: Path) -> Artifact:
         try:
             return Artifact(path, json.loads((path / MANIFEST).read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
-            raise StorageError(f"not an artifact: {error}", where=str(path), next="danlu ls") from None
+            raise StorageError(
+                f"not an artifact: {error}", where=str(path), next="remove this folder; danlu run RECIPE makes it again"
+            ) from None
 
 
 @dataclass
@@ -178,17 +187,29 @@ class Store:
         return sorted(found, key=lambda artifact: (artifact.manifest["created"], artifact.id))
 
     @contextlib.contextmanager
-    def lock(self, id: str, wait: bool = True) -> Iterator[bool]:
+    def lock(
+        self, id: str, wait: bool = True, who: str = "", waiting: Callable[[str], None] | None = None
+    ) -> Iterator[bool]:
         """Hold the one writer's place for `id`; yields whether it was free at once. With `wait=False` yields False
-        and holds nothing when another process has it."""
-        with (self.root / "locks" / id).open("w") as file:
+        and holds nothing when another process has it.
+
+        `who` is left in the lock file for others to read; `waiting` is called with the holder's before this one waits.
+        """
+        with (self.root / "locks" / id).open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 free = True
             except BlockingIOError:
                 free = False
+                if waiting is not None:
+                    file.seek(0)
+                    waiting(file.read())
                 if wait:
                     fcntl.flock(file, fcntl.LOCK_EX)
+            if who and (free or wait):
+                file.truncate(0)
+                file.write(who)
+                file.flush()
             yield free
 
     @contextlib.contextmanager
@@ -206,7 +227,7 @@ class Store:
         """Finish `draft`: hash, sync and rename it. `facts` are the manifest's other entries (id, kind, step, …).
 
         With the same id already there (a forced step) the old artifact is moved aside before the rename and removed
-        after it.
+        after it; `clean` puts it back if the process dies between the two.
         """
         files = {
             path.relative_to(draft.path).as_posix(): {"sha256": file_digest(path), "size": path.stat().st_size}
@@ -228,21 +249,31 @@ class Store:
         (draft.path / MANIFEST).write_text(text, encoding="utf-8")
         _sync_tree(draft.path)
         final = self.root / "artifacts" / str(facts["id"])
-        if final.exists():
-            os.replace(final, Path(tempfile.mkdtemp(dir=self.root / "drafts")) / "old")
+        aside = Path(tempfile.mkdtemp(prefix=f"{facts['id']}.", dir=self.root / "drafts")) if final.exists() else None
+        if aside is not None:
+            os.replace(final, aside / "old")
         os.replace(draft.path, final)
         _sync(final.parent)
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(draft.work, ignore_errors=True)
         return Artifact(final, manifest)
 
     def clean(self) -> int:
-        """Remove what killed processes left in drafts/, as far as nobody is writing it; returns how many folders."""
+        """Remove what killed processes left in drafts/, as far as nobody is writing it; returns how many folders.
+
+        A finished artifact that was moved aside and not yet replaced is put back."""
         removed = 0
         for path in (self.root / "drafts").iterdir():
-            with self.lock(path.name.split(".")[0], wait=False) as free:
-                if free:
-                    shutil.rmtree(path, ignore_errors=True)
-                    removed += 1
+            id = path.name.split(".")[0]
+            with self.lock(id, wait=False) as free:
+                if not free:
+                    continue
+                final = self.root / "artifacts" / id
+                if (path / "old" / MANIFEST).exists() and not final.exists():
+                    os.replace(path / "old", final)
+                shutil.rmtree(path, ignore_errors=True)
+                removed += 1
         return removed
 
 

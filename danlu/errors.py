@@ -115,23 +115,33 @@ _STORAGE = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
     errno.EPERM: "operation not permitted",
+    errno.EFBIG: "the file is larger than the limit allows",
+}
+
+_STORAGE_TEXTS = {
+    "No space left on device": errno.ENOSPC,
+    "database or disk is full": errno.ENOSPC,
+    "Disk quota exceeded": errno.EDQUOT,
+    "Read-only file system": errno.EROFS,
+    "attempt to write a readonly database": errno.EROFS,
 }
 
 
 def storage_error(error: BaseException, where: str) -> StorageError | None:
     """The StorageError behind `error`, or None when `error` is about something else.
 
-    Native libraries (safetensors, Lance, GGUF writers) wrap the operating system's error in their own types and keep
-    only its text, so the text is read where there is no errno.
+    Native libraries (safetensors, Lance, GGUF writers, SQLite) wrap the operating system's error in their own types
+    and keep only its text, so the text is read where there is no errno.
     """
     seen: BaseException | None = error
     while seen is not None:
         what = _STORAGE.get(seen.errno or 0) if isinstance(seen, OSError) else None
-        if what is None and "No space left on device" in str(seen):
-            what = _STORAGE[errno.ENOSPC]
+        if what is None:
+            what = next((_STORAGE[code] for text, code in _STORAGE_TEXTS.items() if text in str(seen)), None)
         if what:
             place = getattr(seen, "filename", None) or where
-            advice = "free some space" if "full" in what or "quota" in what else "choose a writable folder"
+            full = any(word in what for word in ("full", "quota", "larger"))
+            advice = "free some space" if full else "choose a writable folder"
             return StorageError(
                 what, where=str(place), next=f"{advice}, then run the same command again: finished steps are kept"
             )

@@ -7,9 +7,9 @@ milliseconds: torch and its like are imported inside functions.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,6 +41,21 @@ class Source:
 class ModelName:
     """Marks a field that names a model: a built-in name, a local folder or a hub id. Its weights' hash is part of the
     step's identity."""
+
+
+Marker = From | Source | ModelName
+
+
+def markers(settings: type[Settings]) -> dict[str, Marker]:
+    """The fields of a settings class that name a step, a path or a model, wherever in the type the marker stands."""
+
+    def search(annotation: Any, metadata: Iterable[Any]) -> Iterator[Marker]:
+        yield from (item for item in metadata if isinstance(item, Marker))
+        for part in get_args(annotation):
+            yield from search(part, getattr(part, "__metadata__", ()))
+
+    found = {name: next(search(field.annotation, field.metadata), None) for name, field in settings.model_fields.items()}
+    return {name: marker for name, marker in found.items() if marker is not None}
 
 
 S = TypeVar("S", bound=Settings)

@@ -6,8 +6,8 @@ The tracker itself (MLflow) lives in `danlu.recipe`; a step only knows `Track`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Iterable, Iterator, Sized
+from typing import Protocol, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class Track:
         from tqdm import tqdm
 
         terminal = sys.stderr.isatty()
-        return tqdm(
+        bar = tqdm(
             total=total,
             desc=label,
             unit=unit,
@@ -56,6 +56,7 @@ class Track:
             delay=1.0,
             leave=terminal,
         )
+        return cast(Bar, bar)
 
     def over(self, items: Iterable[T], label: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
         """Iterate over `items` with a progress bar."""
@@ -69,4 +70,4 @@ class Track:
 
 
 def _length(items: Iterable[object]) -> int | None:
-    return len(items) if hasattr(items, "__len__") else None
+    return len(items) if isinstance(items, Sized) else None
