@@ -1,0 +1,33 @@
+"""Plain text, in any encoding that `danlu.text.encoding` tells: UTF-8, UTF-16, Big5, GB18030 …"""
+
+from __future__ import annotations
+
+import codecs
+from typing import Any
+
+from danlu.data.readers import Reading, Unreadable, sound
+from danlu.text.encoding import decode
+
+
+def read(data: bytes) -> Reading:
+    text, meta = decoded(data)
+    return Reading(text, meta=meta)
+
+
+def decoded(data: bytes) -> tuple[str, dict[str, Any]]:
+    r"""(the text with `\n` line ends, {"encoding": the name of its codec}).
+
+    Raises Unreadable: "binary" for bytes that begin like a known binary format or hold what no text holds, "empty",
+    "undecodable".
+    """
+    if data.startswith((b"%PDF-", b"PK\x03\x04", b"\x7fELF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"\x1f\x8b")):
+        raise Unreadable("binary", f"it begins like a binary file: {data[:8]!r}")
+    try:
+        text, encoding = decode(data)
+    except ValueError as error:
+        reason = "binary" if str(error).startswith("binary") else "undecodable"
+        raise Unreadable(reason, str(error)) from None
+    text = sound(text).replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise Unreadable("empty", f"{len(data)} byte(s), nothing but white space")
+    return text, {"encoding": codecs.lookup(encoding).name}
