@@ -1,0 +1,76 @@
+"""Which Han characters are Simplified, and how variants fold together: two small tables made from OpenCC's.
+
+The tables are files of this package, so that nothing here needs OpenCC but `to_traditional`, which needs its phrases.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from danlu.extras import need
+
+
+def rows(name: str) -> list[list[str]]:
+    """The rows of a tab-separated file of this package; `#` begins a comment line."""
+    text = files("danlu.text").joinpath(name).read_text(encoding="utf-8")
+    return [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[dict[int, str], dict[str, str]]:
+    fold: dict[int, str] = {}
+    simplified: dict[str, str] = {}
+    for kind, character, other in rows("opencc_characters.tsv"):
+        if kind == "fold":
+            fold[ord(character)] = other
+        else:
+            simplified[character] = other
+    return fold, simplified
+
+
+def fold(text: str) -> str:
+    """`text` with every Traditional character or variant as its Simplified form, of the same length: for matching."""
+    return text.translate(_tables()[0])
+
+
+def simplified() -> dict[str, str]:
+    """Each character that is only ever Simplified, with its Taiwan form (the commonest, where there are several).
+
+    Characters that Traditional text uses in their own right (后 里 面 只 干 台 松 云 范 采 表 …) are not in it.
+    """
+    return _tables()[1]
+
+
+@lru_cache(maxsize=1)
+def simplified_pattern() -> re.Pattern[str]:
+    """Matches one character of `simplified()`."""
+    return re.compile("[" + "".join(simplified()) + "]")
+
+
+@lru_cache(maxsize=1)
+def traditional() -> frozenset[str]:
+    """The characters that Simplified text never uses."""
+    common = {chr(code) for code, plain in _tables()[0].items() if plain != chr(code)}
+    return frozenset(character for character in common if not _in_gb2312(character))
+
+
+def to_traditional(text: str) -> str:
+    """Simplified to Traditional characters in Taiwan's standard (OpenCC `s2tw`); vocabulary is left as it is."""
+    result: str = _opencc("s2tw").convert(text)
+    return simplified_pattern().sub(lambda found: simplified()[found[0]], result)
+
+
+@lru_cache(maxsize=2)
+def _opencc(config: str) -> Any:
+    return need("opencc", "text").OpenCC(config)
+
+
+def _in_gb2312(character: str) -> bool:
+    try:
+        character.encode("gb2312")
+    except UnicodeEncodeError:
+        return False
+    return True
