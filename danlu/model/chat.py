@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from danlu.errors import ModelError
 from danlu.records import Message
 
 
@@ -59,6 +60,29 @@ class Chat(Protocol):
     stops the work behind it."""
 
     def stream(self, messages: Sequence[Message], options: Options = GREEDY) -> Iterator[Delta]: ...
+
+
+@runtime_checkable
+class Measured(Chat, Protocol):
+    """A Chat that can say beforehand how much of its context a prompt takes."""
+
+    context: int
+
+    def count(self, messages: Sequence[Message]) -> int:
+        """Tokens of the rendered prompt, up to where the answer begins."""
+        ...
+
+
+class PromptTooLong(ModelError):
+    """A prompt that leaves no place for an answer. Nothing is ever cut to make it fit."""
+
+    def __init__(self, tokens: int, context: int, where: str = "") -> None:
+        self.tokens, self.context = tokens, context
+        super().__init__(
+            f"the prompt has {tokens} tokens and the model's context holds {context}",
+            where=where,
+            next="shorten the conversation, or serve with a larger context",
+        )
 
 
 def gather(deltas: Iterable[Delta]) -> Delta:
