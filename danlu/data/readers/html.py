@@ -8,10 +8,11 @@ style sheet makes, frames, and tables with merged cells (each cell is written on
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from danlu.data.readers import Reading, Unreadable
 from danlu.data.readers.text import decoded
+from danlu.extras import need
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
@@ -29,17 +30,17 @@ _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECAS
 _WIDE = r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
 _WRAP = re.compile(rf"(?<={_WIDE})[ \t\r\f]*\n\s*(?={_WIDE})")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
+_NESTED = re.compile(r"\n\n(?=- |\d+\. )")
 _DEEP = 100
 
 
 def read(data: bytes) -> Reading:
     """The title is `<title>`, else the first heading of the main text."""
-    from selectolax.lexbor import LexborHTMLParser, SelectolaxError
-
+    lexbor = need("selectolax.lexbor", "data")
     source, meta = decoded(data)
     try:
-        tree = LexborHTMLParser(source)
-    except (SelectolaxError, ValueError) as error:
+        tree = lexbor.LexborHTMLParser(source)
+    except (lexbor.SelectolaxError, ValueError) as error:
         raise Unreadable("undecodable", f"no HTML: {error}") from None
     root = _main(tree)
     text = "\n\n".join(_blocks(root)) if root is not None else ""
@@ -47,17 +48,17 @@ def read(data: bytes) -> Reading:
         raise Unreadable("empty", "no text outside scripts and navigation")
     heading = re.search(r"^#+ (.+)$", text, re.MULTILINE)
     title = tree.css_first("title")
-    name = _SPACE.sub(" ", title.text_content or "").strip() if title is not None else ""
+    name = _tidy(title.text(deep=True)) if title is not None else ""
     return Reading(text + "\n", name or (heading[1] if heading else ""), meta)
 
 
-def _main(tree: object) -> LexborNode | None:
+def _main(tree: Any) -> LexborNode | None:
     """`<main>`, else the only `<article>`, else the body."""
     for selector in ("main, [role=main]", "article"):
-        found = tree.css(selector)  # type: ignore[attr-defined]
+        found = tree.css(selector)
         if len(found) == 1:
             return found[0]  # type: ignore[no-any-return]
-    return tree.body  # type: ignore[attr-defined, no-any-return]
+    return tree.body  # type: ignore[no-any-return]
 
 
 def _hidden(node: LexborNode) -> bool:
@@ -79,9 +80,9 @@ def _words(text: str) -> str:
 def _flat(node: LexborNode, depth: int) -> str:
     """The words of an inline element."""
     if depth > _DEEP:
-        return _words(node.text_content or "")
+        return _words(node.text(deep=True))
     if node.tag == "code":
-        code = _words(node.text_content or "").strip()
+        code = _words(node.text(deep=True)).strip()
         return f"`{code}`" if code and "`" not in code else code
     out = []
     for child in node.iter(include_text=True):
@@ -90,7 +91,8 @@ def _flat(node: LexborNode, depth: int) -> str:
         elif child.tag == "br":
             out.append("\n")
         elif not _hidden(child):
-            out.append(_flat(child, depth + 1))
+            inner = _flat(child, depth + 1)
+            out.append(inner if child.tag in _INLINE else f" {inner} ")
     return "".join(out)
 
 
@@ -136,7 +138,7 @@ def _block(node: LexborNode, tag: str, depth: int) -> list[str]:
     if tag == "dl":
         return _definitions(node, depth)
     if tag == "pre":
-        code = (node.text_content or "").strip("\n")
+        code = node.text(deep=True).strip("\n")
         fence = "````" if "```" in code else "```"
         return [f"{fence}\n{code}\n{fence}"] if code.strip() else []
     if tag == "blockquote":
@@ -148,14 +150,14 @@ def _block(node: LexborNode, tag: str, depth: int) -> list[str]:
 
 
 def _list(node: LexborNode, ordered: bool, depth: int) -> list[str]:
-    lines = []
+    lines: list[str] = []
     for child in node.iter():
         if _hidden(child):
             continue
-        inner = "\n\n".join(_blocks(child, depth))
+        inner = _NESTED.sub("\n", "\n\n".join(_blocks(child, depth)))
         if inner:
             mark = f"{len(lines) + 1}. " if ordered else "- "
-            lines.append(mark + inner.replace("\n\n-", "\n-").replace("\n", "\n" + " " * len(mark)))
+            lines.append(mark + re.sub(r"\n(?=.)", "\n" + " " * len(mark), inner))
     return ["\n".join(lines)] if lines else []
 
 
@@ -168,7 +170,7 @@ def _definitions(node: LexborNode, depth: int) -> list[str]:
         if child.tag == "dt":
             terms.append(text)
         elif text:
-            lines.append(f"- **{'、'.join(terms)}**：{text}" if terms else f"  {text}")
+            lines.append(f"- **{'、'.join(terms)}**：{text}" if terms else f"  {text}" if lines else f"- {text}")
             terms = []
     return ["\n".join(lines)] if lines else []
 

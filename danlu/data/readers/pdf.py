@@ -13,6 +13,7 @@ import re
 import unicodedata
 
 from danlu.data.readers import Reading, Unreadable, sound
+from danlu.extras import need
 
 _ENDS = tuple("。！？；：.!?;:」』）)")
 _SPACES = re.compile(r"[ \t\u00a0]+")
@@ -34,20 +35,19 @@ def read(data: bytes) -> Reading:
 
 
 def _pages(data: bytes) -> list[str]:
-    from pypdf import PdfReader
-    from pypdf.errors import DependencyError, FileNotDecryptedError
-
+    pypdf = need("pypdf", "data")
+    closed = (pypdf.errors.FileNotDecryptedError, pypdf.errors.DependencyError)
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     if b"%PDF-" not in data[:1024]:
         raise Unreadable("broken-pdf", "the file does not begin with %PDF-")
     try:
-        reader = PdfReader(io.BytesIO(data), strict=False)
+        reader = pypdf.PdfReader(io.BytesIO(data), strict=False)
         if reader.is_encrypted and not reader.decrypt(""):
             raise Unreadable("encrypted", "it opens only with a password")
         return [unwrap(sound(page.extract_text())) for page in reader.pages]
     except Unreadable:
         raise
-    except (FileNotDecryptedError, DependencyError) as error:
+    except closed as error:
         raise Unreadable("encrypted", str(error)) from None
     except Exception as error:  # pypdf raises nearly every kind on damaged files
         raise Unreadable("broken-pdf", f"{type(error).__name__}: {error}"[:200]) from None
@@ -55,10 +55,8 @@ def _pages(data: bytes) -> list[str]:
 
 def _title(data: bytes) -> str:
     """The title in the file's properties, when it is one (not the name of a temporary file)."""
-    from pypdf import PdfReader
-
     try:
-        found = PdfReader(io.BytesIO(data), strict=False).metadata
+        found = need("pypdf", "data").PdfReader(io.BytesIO(data), strict=False).metadata
         title = sound(str(found.title or "")).strip() if found else ""
     except Exception:  # damaged properties: the text was read all the same
         return ""
