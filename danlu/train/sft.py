@@ -1,0 +1,166 @@
+"""train.sft: supervised fine-tuning of a low-rank adapter (LoRA, Hu et al. 2021, arXiv:2106.09685).
+
+Only the assistant's answers and their stop token are learnt. Sequences are laid end to end without padding and without
+attention across their borders, and the output head is computed at the trained positions alone.
+Not covered: training the full model, several devices, models whose logits are scaled or soft-capped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from danlu.artifact import Artifact, Draft
+from danlu.errors import DataError
+from danlu.records import Drop, Example, read_jsonl, write_jsonl
+from danlu.registry import From, ModelName, Step
+from danlu.track import Track
+from danlu.train.loop import History, LoopSettings, train
+from danlu.train.pack import Encoded, pack
+
+
+class SftSettings(LoopSettings):
+    model: Annotated[str, ModelName()]
+    """The base model: a built-in name (danlu model ls), a local folder or a hub id."""
+    data: Annotated[str, From("split")]
+    """The step that made the training and test examples."""
+    rank: int = Field(16, ge=1)
+    """Rank of the adapter's matrices."""
+    alpha: float = Field(32.0, gt=0)
+    """The adapter's output is scaled by alpha / rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout before the adapter's first matrix."""
+    targets: list[str] | Literal["all-linear"] = "all-linear"
+    """Names of the linear layers that get an adapter; all-linear is every one but the output head."""
+    max_tokens: int = Field(1024, ge=8)
+    """Longest example; longer ones are dropped, counted and kept in dropped.jsonl."""
+
+
+class Sft(Step[SftSettings]):
+    """Fine-tune a LoRA adapter on the answers of instruction examples."""
+
+    Settings: ClassVar[type[SftSettings]] = SftSettings
+    makes: ClassVar[str] = "adapter"
+
+    def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
+        from danlu.model import find, load
+
+        settings = self.settings
+        folder = find.locate(settings.model, track=track)
+        tokenizer = load.load_tokenizer(folder)
+        examples = list(read_jsonl(inputs["data"].file("train.jsonl"), Example))
+        encoded, drops = encode(examples, tokenizer, settings.max_tokens)
+        if not encoded:
+            raise DataError(
+                f"none of {len(examples)} examples is left to train on: {dict(Counter(d.reason for d in drops))}",
+                where=str(inputs["data"].path),
+                next="raise max_tokens, or look at the examples that data.instruct made",
+            )
+        model = adapted(load.load_model(folder), settings)
+        from danlu.train.loss import check_head, completion_loss
+
+        out.metrics["head_difference"] = check_head(model, pack(encoded[:1]))
+        history = train(model, encoded, completion_loss, settings, out.work, track, name="sft")
+        save_adapter(model, tokenizer, settings, find.fingerprint(settings.model, "."), out)
+        out.licences[settings.model] = find.licence(settings.model, ".")
+        write_jsonl(out.file("dropped.jsonl"), drops)
+        report(out, history, encoded, examples, drops)
+
+
+def encode(
+    examples: Sequence[Example], tokenizer: Any, max_tokens: int
+) -> tuple[list[Encoded], list[Drop]]:
+    """Examples → tokens with the model's own chat template; what is too long or teaches nothing is dropped."""
+    from danlu.model import template
+
+    kept, drops = [], []
+    for example in examples:
+        one = Encoded(*template.encode(tokenizer, example.messages))
+        reason = "too-long" if len(one.ids) > max_tokens else "nothing-to-learn" if one.weight == 0 else ""
+        if reason:
+            detail = f"{len(one.ids)} tokens, {one.weight} of them trained"
+            drops.append(Drop(id=example.id, source=example.document, reason=reason, detail=detail))
+        else:
+            kept.append(one)
+    return kept, drops
+
+
+def adapted(model: Any, settings: SftSettings) -> Any:
+    """`model` with a fresh LoRA adapter (its second matrix is zero, so that nothing has changed yet) and packed
+    attention."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from danlu.train.attention import install
+
+    torch.manual_seed(settings.seed)
+    install(model)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=settings.targets,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)
+
+
+def save_adapter(model: Any, tokenizer: Any, settings: SftSettings, fingerprint: str, out: Draft) -> None:
+    """Write the adapter in peft's format, with the tokenizer, the template and which weights it belongs to."""
+    model.peft_config["default"].base_model_name_or_path = settings.model
+    model.save_pretrained(out.path, safe_serialization=True)
+    tokenizer.save_pretrained(out.path)
+    base = {"model": settings.model, "fingerprint": fingerprint}
+    out.file("base.json").write_text(json.dumps(base, indent=1) + "\n", encoding="utf-8")
+    card = f"# LoRA adapter of {settings.model}\n\nMade by `train.sft`; artifact.json holds its lineage and licences.\n"
+    out.file("README.md").write_text(card, encoding="utf-8")
+
+
+def report(
+    out: Draft, history: History, encoded: Sequence[Encoded], examples: Sequence[Example], drops: Sequence[Drop]
+) -> None:
+    """The curve as JSONL and PNG, and where every token went."""
+    with out.file("loss.jsonl").open("w", encoding="utf-8") as file:
+        for number, row in enumerate(history.rows, 1):
+            file.write(json.dumps({"step": number, **row}) + "\n")
+    plot(history, out.file("loss.png"))
+    out.image("Training loss (nats per trained token)", "loss.png")
+    out.funnel("train.sft", len(examples), len(encoded), dict(Counter(drop.reason for drop in drops)), "examples")
+    rows = [
+        ["in the examples kept, one pass", sum(len(example.ids) for example in encoded)],
+        ["of these, learnt (answers and stop tokens)", sum(example.weight for example in encoded)],
+        ["seen in the whole run", history.tokens],
+        ["learnt in the whole run", history.trained],
+        ["padding", 0],
+        ["cut by truncation", 0],
+    ]
+    out.table("Tokens", ["where", "tokens"], rows)
+    out.metrics |= {
+        "steps": len(history.rows),
+        "loss_first": history.rows[0]["loss"],
+        "loss_last": history.rows[-1]["loss"],
+        "tokens_per_second": history.tokens / max(history.seconds, 1e-9),
+    }
+
+
+def plot(history: History, path: Path) -> None:
+    """The loss of every step and its running mean over about a tenth of the run, as a PNG."""
+    from matplotlib.figure import Figure
+
+    losses = [row["loss"] for row in history.rows]
+    width = max(1, len(losses) // 10)
+    smooth = [sum(losses[max(0, i - width + 1) : i + 1]) / len(losses[max(0, i - width + 1) : i + 1]) for i in range(len(losses))]
+    figure = Figure(figsize=(7, 3.2), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    steps = range(1, len(losses) + 1)
+    axes.plot(steps, losses, color="#b9c2cf", linewidth=1, label="step")
+    axes.plot(steps, smooth, color="#b3261e", linewidth=2, label=f"mean of {width}")
+    axes.set(xlabel="optimizer step", ylabel="nats per trained token")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    figure.savefig(path, metadata={"Software": None})
