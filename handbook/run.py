@@ -5,7 +5,7 @@ Other fences are never run. The cells of a chapter share one namespace in one fr
 `handbook/out/<part>/<slug>/`, emptied first. A cell is compiled at its own lines of the chapter, so an error names them.
 Not covered: the process is fresh, not a sandbox. Run only chapters that you have read.
 """
-import argparse, json, os, re, shutil, subprocess, sys, threading, time  # noqa: E401
+import argparse, json, os, re, shutil, subprocess, sys, time  # noqa: E401
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -16,8 +16,9 @@ FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^`\n]*)\n(.*?)^ {0,3}\1[`~]*[ \t]*$",
 ENV = {"MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONHASHSEED": "0",
        "PYTHONUTF8": "1"} | {f"{lib}_NUM_THREADS": "1" for lib in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "RAYON")}
 CHILD = r'''
-import json, sys, traceback, types
-chapter, cells = json.load(sys.stdin)
+import faulthandler, json, sys, traceback, types
+chapter, cells, limit = json.load(sys.stdin)
+faulthandler.dump_traceback_later(limit, exit=True)  # a cell that never ends: print where it is, and stop
 sys.modules["__main__"] = main = types.ModuleType("__main__")
 for line, source in cells:
     news = {"cell": line}
@@ -77,9 +78,8 @@ def run_chapter(chapter: Path, heavy: bool = False, out: Path = HERE / "out", li
     report.cells_not_run = [line for line, _, is_heavy in every if is_heavy and not heavy]
     child = subprocess.Popen([sys.executable, "-c", CHILD], cwd=folder, env=os.environ | ENV, encoding="utf-8",
                              errors="replace", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    (watch := threading.Timer(limit_s, child.kill)).start()
     with child.stdin:
-        json.dump([str(chapter), todo], child.stdin)
+        json.dump([str(chapter), todo, limit_s], child.stdin)
     for line in child.stdout:
         if not line.startswith("\x1e"):
             report.output += line
@@ -88,7 +88,7 @@ def run_chapter(chapter: Path, heavy: bool = False, out: Path = HERE / "out", li
         else:
             report.cells_run.append(news["cell"])
             tell(f"  cell at line {news['cell']}: ok")
-    code, _ = child.wait(), watch.cancel()
+    code = child.wait()
     if not report.error and len(report.cells_run) < len(todo):
         report.error = f"{chapter}:{todo[len(report.cells_run)][0]}: the process ended with {code} (limit {limit_s:g} s)"
     report.seconds = round(time.monotonic() - began, 2)

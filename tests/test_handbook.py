@@ -30,6 +30,11 @@ def test_the_first_shelf_is_full():
     assert len(SHELF) == 13 and not set(SHELF) - set(FOUND)
 
 
+def test_the_table_of_contents_links_every_chapter_and_nothing_else():
+    links = re.findall(r"\]\(([^)]+)\.md\)", (ROOT / "handbook" / "README.md").read_text(encoding="utf-8"))
+    assert sorted(links) == sorted(FOUND)
+
+
 @pytest.mark.parametrize("name", sorted({*SHELF, *FOUND}))
 def test_chapter_runs_and_draws(name, tmp_path):
     report = book.run_chapter(ROOT / "handbook" / f"{name}.md", out=tmp_path)
@@ -84,7 +89,7 @@ def test_a_heavy_cell_runs_only_when_asked_and_other_fences_never(tmp_path):
 
 def test_a_chapter_that_never_ends_is_stopped(tmp_path):
     report = book.run_chapter(write(tmp_path, "```python\nwhile True: pass\n```\n"), out=tmp_path, limit_s=0.5)
-    assert ":2: the process ended with -9" in report.error
+    assert ":2: the process ended with 1 (limit 0.5 s)" in report.error and "01-case.md\", line 2" in report.output
 
 
 @pytest.mark.parametrize("text", ["```python\nx = 1\n", "```python hevay\nx = 1\n```\n"])
