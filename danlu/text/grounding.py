@@ -26,3 +26,8 @@ def question_of(prompt: str) -> str:
     if not prompt.startswith(_INSTRUCTION):
         return prompt
     return prompt.rpartition("\n\n" + _QUESTION)[2]
+
+
+def titled(headings: Sequence[str], text: str) -> str:
+    """A passage with the headings above it on a line of their own, outermost first."""
+    return f"{' › '.join(headings)}\n{text}" if headings else text
