@@ -1,0 +1,40 @@
+"""Traditional or Simplified: which script a text is in, and the way to Taiwan's."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from danlu.text import usage, variants
+
+Script = Literal["traditional", "simplified", "mixed", "other"]
+
+_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
+
+
+def script(text: str) -> Script:
+    """The script of `text`, by the characters that only one of the two scripts uses.
+
+    "mixed" when the rarer of the two makes up a tenth or more of them; "other" when the text has no Han characters, or
+    more than a fifth as much kana (Japanese). A text of which every character is shared by both scripts (人工) is
+    "traditional": nothing in it needs converting. Not covered: Korean or Japanese written in Han characters alone.
+    """
+    han = len(_HAN.findall(text))
+    if not han or len(_KANA.findall(text)) > han / 5:
+        return "other"
+    simplified = len(variants.simplified_pattern().findall(text))
+    only = variants.traditional()
+    traditional = sum(character in only for character in text)
+    if not simplified or simplified < (simplified + traditional) / 10:
+        return "traditional"
+    return "mixed" if traditional >= (simplified + traditional) / 10 else "simplified"
+
+
+def to_taiwan(text: str) -> str:
+    """`text` in Taiwan's characters and words: OpenCC for the characters, `usage.fix` for the words.
+
+    Words are chosen by context (程序 stays in a law and becomes 程式 beside code), which OpenCC's own `s2twp` does not
+    do. Characters are converted everywhere, words only outside of what `danlu.text.quoted` leaves alone.
+    """
+    return usage.fix(variants.to_traditional(text))
