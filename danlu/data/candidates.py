@@ -147,25 +147,31 @@ def _listed(text: str, title: str, at: int, section: Section, before: Block, blo
 
 _NUMBER = r"幾|[兩二三四五六七八九十]|\d+ ?"
 _RULES = (
-    (re.compile(rf"(?:這|以下|下面|下列|底下)(?:的)?({_NUMBER})(?=[{_HAN}])"), r"哪\1"),
-    (re.compile(rf"有(?:好|下列|以下)?({_NUMBER})(?=[個種項件點類步條大組樣層])"), r"有哪\1"),
-    (re.compile(rf"(?<=分[成為])({_NUMBER})(?=[個種項件點類步條大組樣層])"), r"哪\1"),
-    (re.compile(rf"(?<![第哪這那每])({_NUMBER})(?=[個種項件點類步條組層][{_HAN}]{{0,8}}$)"), r"哪\1"),
-    (re.compile(r"(?:這|以下|下面|下列|底下)(?:的|這)?些"), "哪些"),
-    (re.compile(r"這(?:個|樣的|種)(順序|次序|方式|做法|流程|步驟|規則|格式|形式)"), r"什麼\1"),
-    (re.compile(r"(?:以下|下列|底下)(?:是|為)(?:一些)?"), "有哪些"),
-    (re.compile(rf"(?:以下|下列|底下)(?:的)?(?=[{_HAN}])"), "哪些"),
-    (re.compile(r"(步驟|方法|做法|原因|規則|內容|項目|差別|重點|組合|條件|理由|用途|優點|缺點|例子)如下$"), r"\1有哪些"),
-    (re.compile(r"(?<=[包分])(括|含|成|為)$"), r"\1哪些"),
-    (re.compile(r"(?<![就但還可不])(是|為)$"), r"\1什麼"),
+    (r"(步驟|方法|做法|原因|規則|內容|項目|差別|重點|組合|條件|理由|用途|優點|缺點|例子)如下$", r"\1有哪些"),
+    (r"(?<=[包分])(括|含|成|為)$", r"\1哪些"),
+    (rf"(?:這|以下|下面|下列|底下)(?:的)?({_NUMBER})(?=[{_HAN}])", r"哪\1"),
+    (rf"有(?:好|下列|以下)?({_NUMBER})(?=[個種項件點類步條大組樣層])", r"有哪\1"),
+    (rf"(?<=分[成為])({_NUMBER})(?=[個種項件點類步條大組樣層])", r"哪\1"),
+    (rf"(?<![第哪這那每])({_NUMBER})(?=[個種項件點類步條組層][{_HAN}]{{0,8}}$)", r"哪\1"),
+    (r"(?:這|以下|下面|下列|底下)(?:的|這)?些", "哪些"),
+    (r"這(?:個|樣的|種)(順序|次序|方式|做法|流程|步驟|規則|格式|形式)", r"什麼\1"),
+    (r"(?:以下|下列|底下)(?:是|為)(?:一?些)?", "有哪些"),
+    (rf"(?:以下|下列|底下)(?:的)?(?:一些)?(?=[{_HAN}])", "哪些"),
+    (r"(?<![就但還可不])(是|為)$", r"\1什麼"),
 )
 
 
 def announced(sentence: str) -> str:
-    """The question that an announcing sentence answers (…會影響這幾件事 → …會影響哪幾件事？); empty when no rule fits."""
-    for pattern, asked in _RULES:
-        if pattern.search(sentence):
-            return re.sub(r"如下$", "", pattern.sub(asked, sentence, count=1)).strip("，") + "？"
+    """The question that an announcing sentence answers (…會影響這幾件事 → …會影響哪幾件事？); empty when no rule fits.
+
+    Its last clause is asked about, or else the whole.
+    """
+    head, comma, clause = sentence.rpartition("，")
+    for before, part in ((head + comma, clause), ("", sentence)):
+        for pattern, asked in _RULES:
+            changed = re.sub(pattern, asked, part, count=1)
+            if changed != part:
+                return re.sub(r"如下$", "", before + changed) + "？"
     return ""
 
 
