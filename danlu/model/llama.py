@@ -1,0 +1,226 @@
+"""llama.cpp below its server: the logits of every position, tokens, metadata, and quantizing of rows.
+
+The library is the one inside xllamacpp, the wheel that also serves (`danlu.model.llama_server`): what is measured is what
+answers. Its C functions are exported, and ctypes calls them; the two structures passed by value are declared here,
+and `_library` checks them against the values that llama.cpp fills in, so that a release with another layout is
+refused instead of misread. (llama-cpp-py-sync carries a libllama too, but its wheels need glibc 2.38.)
+
+Not covered: GPUs, several sequences at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from ctypes import POINTER, c_bool, c_char_p, c_float, c_int32, c_size_t, c_uint32, c_void_p
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from danlu.errors import ModelError
+from danlu.extras import need
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+_LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, c_char_p, c_void_p)
+_F32 = 0
+
+
+def _structure(name: str, fields: str) -> type[ctypes.Structure]:
+    kinds = {"i": c_int32, "u": c_uint32, "f": c_float, "p": c_void_p, "z": c_size_t, "b": c_bool}
+    pairs = [(word.split(":")[0], kinds[word.split(":")[1]]) for word in fields.split()]
+    return type(name, (ctypes.Structure,), {"_fields_": pairs})
+
+
+# struct llama_model_params and struct llama_context_params of llama.h, in order.
+_ModelParams = _structure(
+    "_ModelParams",
+    "devices:p buft_overrides:p n_gpu_layers:i split_mode:i load_mode:i lazy_mode:i main_gpu:i tensor_split:p "
+    "progress:p progress_data:p kv_overrides:p vocab_only:b check_tensors:b use_extra_bufts:b no_host:b no_alloc:b "
+    "load_mtp:b",
+)
+_ContextParams = _structure(
+    "_ContextParams",
+    "n_ctx:u n_batch:u n_ubatch:u n_seq_max:u n_rs_seq:u n_outputs_max:u n_outputs_max_per_seq:u n_threads:i "
+    "n_threads_batch:i ctx_type:i rope_scaling:i pooling:i attention:i flash_attn:i rope_base:f rope_scale:f "
+    "yarn_ext:f yarn_attn:f yarn_fast:f yarn_slow:f yarn_ctx:u defrag:f eval:p eval_data:p type_k:i type_v:i "
+    "moe_cache:z abort:p abort_data:p embeddings:b offload_kqv:b no_perf:b op_offload:b swa_full:b kv_unified:b "
+    "samplers:p n_samplers:z other:p",
+)
+_Batch = _structure("_Batch", "n_tokens:i token:p embd:p pos:p n_seq_id:p seq_id:p logits:p")
+
+_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "llama_log_set": (None, [_LOG, c_void_p]),
+    "llama_backend_init": (None, []),
+    "llama_model_default_params": (_ModelParams, []),
+    "llama_context_default_params": (_ContextParams, []),
+    "llama_model_load_from_file": (c_void_p, [c_char_p, _ModelParams]),
+    "llama_init_from_model": (c_void_p, [c_void_p, _ContextParams]),
+    "llama_model_free": (None, [c_void_p]),
+    "llama_free": (None, [c_void_p]),
+    "llama_model_get_vocab": (c_void_p, [c_void_p]),
+    "llama_vocab_n_tokens": (c_int32, [c_void_p]),
+    "llama_vocab_is_eog": (c_bool, [c_void_p, c_int32]),
+    "llama_model_meta_val_str": (c_int32, [c_void_p, c_char_p, c_char_p, c_size_t]),
+    "llama_tokenize": (c_int32, [c_void_p, c_char_p, c_int32, POINTER(c_int32), c_int32, c_bool, c_bool]),
+    "llama_get_memory": (c_void_p, [c_void_p]),
+    "llama_memory_clear": (None, [c_void_p, c_bool]),
+    "llama_batch_get_one": (_Batch, [POINTER(c_int32), c_int32]),
+    "llama_decode": (c_int32, [c_void_p, _Batch]),
+    "llama_get_logits": (c_void_p, [c_void_p]),
+    "ggml_quantize_chunk": (
+        c_size_t,
+        [c_int32, c_void_p, c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, c_void_p],
+    ),
+}
+
+
+@functools.cache
+def _library() -> Any:
+    """The C library, declared, checked and silent (llama.cpp logs to standard error unless a callback takes it)."""
+    xllamacpp = need("xllamacpp", "serve")
+    lib = ctypes.CDLL(xllamacpp.xllamacpp.__file__)
+    try:
+        for name, (result, arguments) in _FUNCTIONS.items():
+            function = getattr(lib, name)
+            function.restype, function.argtypes = result, arguments
+    except AttributeError as error:
+        raise _wrong_release(xllamacpp.__version__, str(error)) from None
+    context, model = lib.llama_context_default_params(), lib.llama_model_default_params()
+    found = (
+        context.n_ctx, context.n_batch, context.n_ubatch, context.n_seq_max, context.yarn_fast, context.type_k,
+        context.type_v, context.offload_kqv, context.samplers, context.n_samplers, model.main_gpu, model.vocab_only,
+    )  # fmt: skip
+    if found != (512, 2048, 512, 1, -1.0, 1, 1, True, None, 0, 0, False):
+        raise _wrong_release(xllamacpp.__version__, f"its default parameters read as {found}")
+    lib.silence = _LOG(lambda level, text, data: None)
+    lib.llama_log_set(lib.silence, None)
+    lib.llama_backend_init()
+    return lib
+
+
+def _wrong_release(version: str, why: str) -> ModelError:
+    return ModelError(
+        f"this release of xllamacpp ({version}) has another C interface than Danlu was written for: {why}",
+        next="pip install 'xllamacpp==2026.10.11549'",
+    )
+
+
+def quantize_rows(rows: Array, ggml_type: int, row_bytes: int) -> Array:
+    """Quantize float32 `rows` [n, width] to a ggml type, as llama.cpp itself does; uint8 [n, row_bytes].
+
+    The width must be a multiple of the type's block. Rows are independent, so threads do not change a byte.
+    """
+    import concurrent.futures
+
+    import numpy as np
+
+    rows = np.ascontiguousarray(rows, dtype=np.float32)
+    out = np.empty((len(rows), row_bytes), dtype=np.uint8)
+    lib, width = _library(), rows.shape[1]
+
+    def some(first: int, count: int) -> None:
+        lib.ggml_quantize_chunk(ggml_type, rows.ctypes.data, out.ctypes.data, first * width, count, width, None)
+
+    step = max(1, 2**20 // width)
+    lib.ggml_quantize_chunk(ggml_type, rows.ctypes.data, out.ctypes.data, 0, min(1, len(rows)), width, None)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda first: some(first, min(step, len(rows) - first)), range(0, len(rows), step)))
+    return out
+
+
+class LlamaLogits:
+    """A GGUF file opened in llama.cpp on the CPU, for measuring. Use it as a context manager.
+
+    `n_ctx` bounds the length of one `logits` call; 0 reads the vocabulary only (tokens and metadata, no weights).
+    Raises ModelError when llama.cpp cannot load the file.
+    """
+
+    def __init__(self, path: Path | str, n_ctx: int = 2048, threads: int | None = None) -> None:
+        self._lib = _library()
+        self.path, self.n_ctx = Path(path), n_ctx
+        self._context: int | None = None
+        params = self._lib.llama_model_default_params()
+        params.vocab_only, params.n_gpu_layers = n_ctx == 0, 0
+        self._model = self._lib.llama_model_load_from_file(os.fsencode(self.path), params)
+        if not self._model:
+            raise ModelError(
+                "llama.cpp cannot load this file", where=str(path), next="make it again: danlu run RECIPE --force STEP"
+            )
+        self._vocab = self._lib.llama_model_get_vocab(self._model)
+        self.n_vocab = int(self._lib.llama_vocab_n_tokens(self._vocab))
+        if n_ctx:
+            self._open_context(threads or os.cpu_count() or 1)
+
+    def _open_context(self, threads: int) -> None:
+        params = self._lib.llama_context_default_params()
+        params.n_ctx = params.n_batch = params.n_outputs_max = params.n_outputs_max_per_seq = self.n_ctx
+        params.n_ubatch = min(self.n_ctx, 512)
+        params.n_threads = params.n_threads_batch = threads
+        params.type_k = params.type_v = _F32
+        params.flash_attn = 0
+        params.embeddings, params.swa_full = False, True
+        self._context = self._lib.llama_init_from_model(self._model, params)
+        if not self._context:
+            self.close()
+            raise ModelError(f"llama.cpp cannot open a context of {self.n_ctx} tokens", where=str(self.path))
+
+    def logits(self, ids: list[int]) -> Array:
+        """Logits after each of `ids`, float32 [len(ids), n_vocab]; row i predicts token i + 1. Attention state is
+        kept in float32, so that what differs from PyTorch is the weights' format."""
+        import numpy as np
+
+        if self._context is None or not 0 < len(ids) <= self.n_ctx:
+            raise ModelError(
+                f"{len(ids)} tokens do not fit in a context of {self.n_ctx}", where=str(self.path), next="raise n_ctx"
+            )
+        lib, count = self._lib, len(ids)
+        lib.llama_memory_clear(lib.llama_get_memory(self._context), True)
+        tokens, wanted = (c_int32 * count)(*ids), (ctypes.c_int8 * count)(*([1] * count))
+        batch = lib.llama_batch_get_one(tokens, count)
+        batch.logits = ctypes.addressof(wanted)
+        status = lib.llama_decode(self._context, batch)
+        if status != 0:
+            raise ModelError(f"llama.cpp failed to decode {count} tokens (status {status})", where=str(self.path))
+        pointer = ctypes.cast(lib.llama_get_logits(self._context), POINTER(c_float))
+        return np.ctypeslib.as_array(pointer, (count, self.n_vocab)).copy()
+
+    def tokenize(self, text: str, special: bool = False) -> list[int]:
+        """llama.cpp's own tokens of `text`, without BOS; with `special`, the names of control tokens in the text
+        become those tokens."""
+        data = text.encode()
+        out = (c_int32 * (len(data) + 16))()
+        count = self._lib.llama_tokenize(self._vocab, data, len(data), out, len(out), False, special)
+        if count < 0:
+            raise ModelError(f"llama.cpp cannot tokenize a text of {len(data)} bytes", where=str(self.path))
+        return list(out[:count])
+
+    def metadata(self, key: str) -> str | None:
+        """The value of a metadata key as text, or None when the file does not have it."""
+        size = self._lib.llama_model_meta_val_str(self._model, key.encode(), None, 0)
+        if size < 0:
+            return None
+        buffer = ctypes.create_string_buffer(size + 1)
+        self._lib.llama_model_meta_val_str(self._model, key.encode(), buffer, size + 1)
+        return buffer.value.decode()
+
+    def ends_generation(self, token: int) -> bool:
+        """Whether llama.cpp stops generating at this token."""
+        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+
+    def close(self) -> None:
+        if self._context:
+            self._lib.llama_free(self._context)
+        if self._model:
+            self._lib.llama_model_free(self._model)
+        self._context = self._model = None
+
+    def __enter__(self) -> LlamaLogits:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,89 @@
+"""Load a tokenizer or a model from a folder. Weights in safetensors only; code from a model repository never runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from danlu.errors import ModelError
+from danlu.extras import need
+from danlu.model.find import check_folder, fingerprint, locate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+BASE = "base.json"
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model or adapter folder, with the chat template that was saved with it (None when none was)."""
+    need("transformers", "model")
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"no usable tokenizer: {_first_line(error)}", where=str(folder)) from None
+
+
+def load_model(folder: Path | str, dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
+    """The model of a Hugging Face folder, or of an adapter artifact (its base model with the adapter on it, unmerged),
+    in evaluation mode. Raises ModelError when the files do not make a causal language model."""
+    folder = Path(folder)
+    if (folder / "adapter_config.json").is_file():
+        return _with_adapter(folder, dtype, device)
+    need("transformers", "model")
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    if dtype not in DTYPES:
+        raise ModelError(f"unknown dtype {dtype!r}", next=f"known: {', '.join(DTYPES)}")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            str(check_folder(folder)),
+            dtype=getattr(torch, dtype),
+            trust_remote_code=False,
+            local_files_only=True,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"the model cannot be loaded: {_first_line(error)}", where=str(folder)) from None
+    return model.to(device).eval()
+
+
+def base_of(folder: Path) -> Path:
+    """The folder of the base model of an adapter artifact; ModelError when it is no longer the model it was."""
+    try:
+        base: dict[str, Any] = json.loads((folder / BASE).read_text(encoding="utf-8"))
+        name, expected = str(base["model"]), str(base["fingerprint"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"no readable {BASE}: {error}", where=str(folder), next="train it again") from None
+    found = fingerprint(name, ".")
+    if found != expected:
+        raise ModelError(
+            f"the base model {name} is not the one that the adapter was trained on "
+            f"(fingerprint {found[:12]}…, expected {expected[:12]}…)",
+            where=str(folder),
+            next="train the adapter again: danlu run RECIPE --force STEP",
+        )
+    return locate(name)
+
+
+def _with_adapter(folder: Path, dtype: str, device: str) -> PreTrainedModel:
+    need("peft", "train")
+    from peft import PeftModel
+
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError("adapter_model.safetensors is missing", where=str(folder), next="train it again")
+    base = load_model(base_of(folder), dtype, device)
+    adapted = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
+    return adapted.to(device).eval()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,163 @@
+"""The chat template: a tokenizer's own Jinja text is the only one, in training, export and serving alike.
+
+A model without a template gets a named one (`templates/*.jinja`), saved with it from then on:
+
+- gemma   Google's turns (https://ai.google.dev/gemma/docs/core/prompt-structure); no system role exists, so a system
+          message opens the first user turn
+- chatml  `<|im_start|>role … <|im_end|>`; the vocabulary must have both tokens
+- alpaca  `### Instruction:` and `### Response:` in plain text, ended by the tokenizer's own end-of-sequence token
+
+Which tokens are trained is read off any template by differences: the prompt that asks for an answer must open the
+conversation that holds the answer, and what lies between that prompt and the stop token is the answer.
+
+Not covered: templates with tools, several templates in one model, and markers (`{% generation %}`), which the
+differences make unnecessary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from danlu.errors import ModelError, nearest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TEMPLATES = ("alpaca", "chatml", "gemma")
+_NEEDS = {"gemma": ("<start_of_turn>", "<end_of_turn>"), "chatml": ("<|im_start|>", "<|im_end|>"), "alpaca": ()}
+
+
+class Turn(Protocol):
+    """Anything with a role and a content, `records.Message` above all."""
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def content(self) -> str: ...
+
+
+Messages = Sequence[Turn | Mapping[str, str]]
+
+
+def ensure_template(tokenizer: PreTrainedTokenizerBase, name: str | None = None) -> None:
+    """Give `tokenizer` the named template; with None it keeps its own, or gets the first of chatml, gemma and alpaca
+    whose tokens its vocabulary has. ModelError for an unknown name or a vocabulary without the template's tokens."""
+    if name is None:
+        if tokenizer.chat_template:
+            return
+        name = next(word for word in ("chatml", "gemma", "alpaca") if not _missing(tokenizer, word))
+    if name not in TEMPLATES:
+        raise ModelError(
+            f"unknown chat template {name!r}", nearest=nearest(name, TEMPLATES), next=f"known: {', '.join(TEMPLATES)}"
+        )
+    if missing := _missing(tokenizer, name):
+        raise ModelError(
+            f"the template {name} needs {missing}, which this vocabulary does not have",
+            where=str(tokenizer.name_or_path),
+            next="use template alpaca, which needs no token of its own",
+        )
+    text = (Path(__file__).parent / "templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    starts = tokenizer("").input_ids == [tokenizer.bos_token_id]
+    tokenizer.chat_template = "{{- bos_token }}\n" + text if starts and "bos_token" not in text else text
+
+
+def _missing(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
+    vocabulary = tokenizer.get_vocab()
+    wanted = _NEEDS[name] or (str(tokenizer.eos_token),)
+    return ", ".join(token for token in wanted if token not in vocabulary)
+
+
+def text(tokenizer: PreTrainedTokenizerBase, messages: Messages, answer: bool = False) -> str:
+    """The conversation as the template writes it; with `answer`, up to where the assistant begins to speak."""
+    from jinja2 import TemplateError
+
+    if not tokenizer.chat_template:
+        raise ModelError(
+            "the tokenizer has no chat template",
+            where=str(tokenizer.name_or_path),
+            next=f"name one: {', '.join(TEMPLATES)}",
+        )
+    plain = [dict(m) if isinstance(m, Mapping) else {"role": m.role, "content": m.content} for m in messages]
+    try:
+        return str(tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=answer))
+    except TemplateError as error:
+        raise ModelError(f"the chat template refused: {error}", where=_where(tokenizer)) from None
+
+
+def render(tokenizer: PreTrainedTokenizerBase, messages: Messages, answer: bool = False) -> list[int]:
+    """The tokens of `messages`; with `answer`, ending where the assistant begins to speak (the prompt of serving)."""
+    return _tokens(tokenizer, text(tokenizer, messages, answer))
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> tuple[list[int], list[bool]]:
+    """The tokens of a conversation, and which of them are trained: every assistant message and the stop token after
+    it, nothing else. Both lists are as long as the conversation.
+
+    The prompt before each answer is tokenized as serving tokenizes it. Raises ModelError when the template rewrites
+    earlier turns or never ends an answer with a stop token, and when there is no assistant message.
+    """
+    stops = set(stop_tokens(tokenizer))
+    spans: list[tuple[int, int]] = []
+    ids: list[int] = []
+    for i, message in enumerate(messages):
+        if _role(message) != "assistant":
+            continue
+        prompt, whole = text(tokenizer, messages[:i], answer=True), text(tokenizer, messages[: i + 1])
+        _check_prefix(tokenizer, prompt, whole)
+        before, after = _tokens(tokenizer, prompt), _tokens(tokenizer, whole)
+        if after[: len(before)] != before:
+            after = before + _tokens(tokenizer, whole[len(prompt) :])
+        if spans and after[: spans[-1][1]] != ids[: spans[-1][1]]:
+            raise ModelError("the chat template rewrites earlier answers", where=_where(tokenizer))
+        end = next((k + 1 for k in reversed(range(len(before), len(after))) if after[k] in stops), None)
+        if end is None:
+            raise ModelError("the chat template ends an answer with no stop token", where=_where(tokenizer))
+        spans.append((len(before), end))
+        ids = after
+    if not spans:
+        raise ModelError("a conversation without an assistant message has nothing to train", where=_where(tokenizer))
+    trained = [any(start <= k < end for start, end in spans) for k in range(len(ids))]
+    return ids, trained
+
+
+def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that end an answer: the tokenizer's end of sequence, and the special token that its template writes
+    after one; sorted."""
+    found = {tokenizer.eos_token_id} - {None}
+    if tokenizer.chat_template:
+        probe = [{"role": "user", "content": "1"}]
+        prompt = text(tokenizer, probe, answer=True)
+        whole = text(tokenizer, [*probe, {"role": "assistant", "content": "2"}])
+        _check_prefix(tokenizer, prompt, whole)
+        tail = _tokens(tokenizer, whole[len(prompt) :].partition("2")[2])
+        special = [token for token in tail if not tokenizer.decode([token], skip_special_tokens=True)]
+        found |= set(special[:1])
+    return sorted(int(token) for token in found)
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
+    return ids
+
+
+def _role(message: Turn | Mapping[str, str]) -> str:
+    return message["role"] if isinstance(message, Mapping) else message.role
+
+
+def _where(tokenizer: Any) -> str:
+    return f"chat template of {tokenizer.name_or_path or 'this tokenizer'}"
+
+
+def _check_prefix(tokenizer: PreTrainedTokenizerBase, prompt: str, whole: str) -> None:
+    if whole.startswith(prompt):
+        return
+    at = next((k for k, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(whole))
+    raise ModelError(
+        "the prompt that asks for an answer is not how the answered conversation begins: "
+        f"at character {at} {prompt[at : at + 20]!r} became {whole[at : at + 20]!r}",
+        where=_where(tokenizer),
+        next=f"use one of the named templates: {', '.join(TEMPLATES)}",
+    )
