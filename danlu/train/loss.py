@@ -11,13 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from danlu.errors import ModelError
+from danlu.model.head import SLICE, parts
 
 if TYPE_CHECKING:
     import torch
 
     from danlu.train.pack import Packed
-
-SLICE = 128  # rows of logits alive at once: 128 x 262,144 x 4 bytes = 134 MB
 
 
 def head_loss(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -75,12 +74,6 @@ def completion_loss(model: Any, packed: Packed) -> torch.Tensor:
         input_ids=packed.ids, position_ids=packed.positions, bounds=packed.bounds, use_cache=False
     ).last_hidden_state
     return head_loss(hidden[0, packed.index], head.weight, packed.targets)
-
-
-def parts(model: Any) -> tuple[Any, Any]:
-    """The backbone and the output head of a (peft-wrapped) causal language model."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return inner.base_model, inner.get_output_embeddings()
 
 
 def check_head(model: Any, packed: Packed) -> float:

@@ -72,9 +72,7 @@ class Sft(Step[SftSettings]):
         report(out, history, encoded, examples, drops)
 
 
-def encode(
-    examples: Sequence[Example], tokenizer: Any, max_tokens: int
-) -> tuple[list[Encoded], list[Drop]]:
+def encode(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> tuple[list[Encoded], list[Drop]]:
     """Examples → tokens with the model's own chat template; what is too long or teaches nothing is dropped."""
     from danlu.model import template
 
@@ -154,7 +152,10 @@ def plot(history: History, path: Path) -> None:
 
     losses = [row["loss"] for row in history.rows]
     width = max(1, len(losses) // 10)
-    smooth = [sum(losses[max(0, i - width + 1) : i + 1]) / len(losses[max(0, i - width + 1) : i + 1]) for i in range(len(losses))]
+    smooth = [
+        sum(losses[max(0, i - width + 1) : i + 1]) / len(losses[max(0, i - width + 1) : i + 1])
+        for i in range(len(losses))
+    ]
     figure = Figure(figsize=(7, 3.2), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     steps = range(1, len(losses) + 1)
