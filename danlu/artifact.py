@@ -173,7 +173,9 @@ class Store:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(
-                f"the store cannot be made: {error.strerror}", where=str(self.root), next="choose another with --store DIR"
+                f"the store cannot be made: {error.strerror}",
+                where=str(self.root),
+                next="choose another with --store DIR",
             ) from None
 
     def get(self, id: str) -> Artifact | None:
@@ -233,9 +235,7 @@ class Store:
             path.relative_to(draft.path).as_posix(): {"sha256": file_digest(path), "size": path.stat().st_size}
             for path in tree_files(draft.path)
         }
-        stable = {
-            name: entry["sha256"] for name, entry in files.items() if name.split("/")[0] not in draft.digests
-        }
+        stable = {name: entry["sha256"] for name, entry in files.items() if name.split("/")[0] not in draft.digests}
         manifest = {
             **facts,
             "content": digest({"files": stable, "digests": draft.digests}),

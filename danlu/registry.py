@@ -7,8 +7,10 @@ milliseconds: torch and its like are imported inside functions.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
@@ -54,7 +56,8 @@ def markers(settings: type[Settings]) -> dict[str, Marker]:
         for part in get_args(annotation):
             yield from search(part, getattr(part, "__metadata__", ()))
 
-    found = {name: next(search(field.annotation, field.metadata), None) for name, field in settings.model_fields.items()}
+    fields = settings.model_fields.items()
+    found = {name: next(search(field.annotation, field.metadata), None) for name, field in fields}
     return {name: marker for name, marker in found.items() if marker is not None}
 
 
@@ -77,6 +80,8 @@ class Step(Generic[S]):
         """
         raise NotImplementedError
 
+
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 STEPS: dict[str, str] = {
     "data.read": "danlu.data.read:Read",
@@ -105,3 +110,22 @@ def step_class(word: str) -> type[Step[Settings]]:
 def model_fingerprint(name: str, root: str) -> str:
     """The hash of a model's weights; `root` is the folder that a relative path is taken from."""
     return cast(str, importlib.import_module("danlu.model.find").fingerprint(name, root))
+
+
+def model_licence(name: str, root: str) -> dict[str, str]:
+    """The licence and terms of a model: {licence, terms}."""
+    return cast("dict[str, str]", importlib.import_module("danlu.model.find").licence(name, root))
+
+
+def model_problem(name: str, root: str) -> tuple[str, str | None] | None:
+    """What is wrong with a model's name and the nearest built-in one; None for a built-in name, a local folder, or
+    the shape of a hub id (org/name). Asks no hub and opens no model."""
+    builtin = importlib.import_module("danlu.model.catalog").CATALOG
+    if name in builtin or (Path(root) / Path(name).expanduser()).is_dir() or _HUB_ID.fullmatch(name):
+        return None
+    return f"{name!r} is no built-in model, no local folder and no hub id (org/name)", nearest(name, builtin)
+
+
+def makes(word: str) -> str:
+    """The kind of artifact that a step makes."""
+    return step_class(word).makes
