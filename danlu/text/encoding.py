@@ -102,3 +102,19 @@ def _refuse_binary(data: bytes) -> None:
     control = sum(data.count(byte) for byte in _CONTROL)
     if control > len(data) / 100:
         raise ValueError(f"binary: {control} control bytes in {len(data)}")
+
+
+def encode(text: str, name: str, like: bytes = b"") -> bytes:
+    """`text` in the encoding `name` of `decode`, with the byte order mark that the original bytes `like` began with.
+
+    Raises UnicodeEncodeError when a legacy encoding lacks a character.
+    """
+    for mark, plain in (
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+        (codecs.BOM_UTF32_BE, "utf-32-be"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ):
+        if name in ("utf-16", "utf-32") and like.startswith(mark):
+            return mark + text.encode(plain)
+    return text.encode(name)

@@ -23,9 +23,9 @@ def script(text: str) -> Script:
     han = len(_HAN.findall(text))
     if not han or len(_KANA.findall(text)) > han / 5:
         return "other"
-    simplified = len(variants.simplified_pattern().findall(text))
-    only = variants.traditional()
-    traditional = sum(character in only for character in text)
+    only_simplified, only_traditional = variants.simplified(), variants.traditional()
+    simplified = sum(character in only_simplified for character in text)
+    traditional = sum(character in only_traditional for character in text)
     if not simplified or simplified < (simplified + traditional) / 10:
         return "traditional"
     return "mixed" if traditional >= (simplified + traditional) / 10 else "simplified"

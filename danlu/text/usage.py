@@ -46,9 +46,10 @@ def find(text: str, allow: Iterable[str] = frozenset()) -> list[Hit]:
     alone = quoted.merged(quoted.spans(text) + _occurrences(text, allow))
     terms = [match for match in _terms(text) if not _inside(match.start, match.end, alone)]
     found = [(match.start, match.end, match.taiwan, "term") for match in terms]
-    if variants.simplified_pattern().search(text):
+    present = variants.simplified().keys() & set(text)
+    if present:
         taken = quoted.merged(alone + [(match.start, match.end) for match in terms])
-        found += [(start, end, taiwan, "simplified") for start, end, taiwan in _simplified(text, taken)]
+        found += [(start, end, taiwan, "simplified") for start, end, taiwan in _simplified(text, present, taken)]
     return list(_located(text, sorted(found)))
 
 
@@ -138,16 +139,26 @@ class Vocabulary(NamedTuple):
 
 @lru_cache(maxsize=1)
 def vocabulary() -> Vocabulary:
-    """Both tables, folded; ours overrules OpenCC's."""
+    """Both tables, folded; ours overrules OpenCC's, and a Taiwan word is no hit where it holds a mainland one (浮水印)."""
     terms = {variants.fold(term).lower(): Term(taiwan) for term, taiwan in variants.rows("opencc_phrases.tsv")}
     for row in variants.rows("terms.tsv"):
         word, taiwan, only, never = [*row, "", "", ""][:4]
         for term in word.split("|"):
             terms[variants.fold(term).lower()] = Term(None if taiwan in ("", "=") else taiwan, _cue(only), _cue(never))
+    for word in {term.taiwan for term in terms.values() if term.taiwan}:
+        folded = variants.fold(word).lower()
+        if folded not in terms and any(piece in terms for piece in _pieces(folded)):
+            terms[folded] = Term(None)
     lengths: dict[str, set[int]] = {}
     for term in terms:
         lengths.setdefault(term[:2], set()).add(len(term))
     return Vocabulary(terms, {pair: tuple(sorted(found, reverse=True)) for pair, found in lengths.items()})
+
+
+def _pieces(word: str) -> Iterator[str]:
+    for start in range(len(word)):
+        for end in range(start + 2, len(word) + 1):
+            yield word[start:end]
 
 
 def _cue(column: str) -> Cue | None:
@@ -207,24 +218,24 @@ def _chosen(text: str, folded: str, cluster: list[tuple[int, int]], terms: dict[
 _CLAUSE = re.compile(r"[^\s，。、；：！？,.;:!?「」『』“”（）()《》]+")
 
 
-def _simplified(text: str, taken: list[quoted.Span]) -> Iterator[tuple[int, int, str]]:
-    """Runs of Simplified characters outside of `taken`, with their Taiwan form as their clause gives it.
+def _simplified(text: str, present: set[str], taken: list[quoted.Span]) -> Iterator[tuple[int, int, str]]:
+    """Runs of Simplified characters (those `present`) outside of `taken`, with their Taiwan form as their clause gives it.
 
     In a clause without Traditional characters, those that both scripts use are judged too (头发后面 → 頭髮後面).
     """
-    only, pattern = variants.traditional(), variants.simplified_pattern()
+    only = variants.traditional()
     for clause in _CLAUSE.finditer(text):
         before = clause[0]
-        if not pattern.search(before):
+        if present.isdisjoint(before):
             continue
         after = variants.to_traditional(before)
         if len(after) != len(before):
-            after = pattern.sub(lambda found: variants.simplified()[found[0]], before)
+            after = variants.plain_to_taiwan(before)
         plain = only.isdisjoint(before)
         changed = [
             clause.start() + index
             for index, (old, new) in enumerate(zip(before, after, strict=True))
-            if old != new and (plain or pattern.match(old))
+            if old != new and (plain or old in present)
         ]
         for start, end in _runs([at for at in changed if not _inside(at, at + 1, taken)]):
             yield start, end, after[start - clause.start() : end - clause.start()]

@@ -5,9 +5,8 @@ The tables are files of this package, so that nothing here needs OpenCC but `to_
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from danlu.extras import need
@@ -15,7 +14,7 @@ from danlu.extras import need
 
 def rows(name: str) -> list[list[str]]:
     """The rows of a tab-separated file of this package; `#` begins a comment line."""
-    text = files("danlu.text").joinpath(name).read_text(encoding="utf-8")
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
     return [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
 
 
@@ -45,12 +44,6 @@ def simplified() -> dict[str, str]:
 
 
 @lru_cache(maxsize=1)
-def simplified_pattern() -> re.Pattern[str]:
-    """Matches one character of `simplified()`."""
-    return re.compile("[" + "".join(simplified()) + "]")
-
-
-@lru_cache(maxsize=1)
 def traditional() -> frozenset[str]:
     """The characters that Simplified text never uses."""
     common = {chr(code) for code, plain in _tables()[0].items() if plain != chr(code)}
@@ -60,7 +53,17 @@ def traditional() -> frozenset[str]:
 def to_traditional(text: str) -> str:
     """Simplified to Traditional characters in Taiwan's standard (OpenCC `s2tw`); vocabulary is left as it is."""
     result: str = _opencc("s2tw").convert(text)
-    return simplified_pattern().sub(lambda found: simplified()[found[0]], result)
+    return plain_to_taiwan(result)
+
+
+def plain_to_taiwan(text: str) -> str:
+    """`text` with each character of `simplified()` replaced by its commonest Taiwan form, of the same length."""
+    return text.translate(_plain())
+
+
+@lru_cache(maxsize=1)
+def _plain() -> dict[int, str]:
+    return {ord(character): taiwan for character, taiwan in simplified().items()}
 
 
 @lru_cache(maxsize=2)
