@@ -108,7 +108,11 @@ def _led(text: str, title: str, at: int, section: Section, item: Item) -> Iterat
         method, questions = "qa", (term.replace("?", "？"),)
     elif _PITFALL.search(path):
         method = "pitfall"
-        questions = (f"談到{title}，「{term}」要注意什麼？", f"「{term}」是什麼樣的問題？", f"在{title}這個主題中，「{term}」為什麼是個陷阱？")
+        questions = (
+            f"談到{title}，「{term}」要注意什麼？",
+            f"「{term}」是什麼樣的問題？",
+            f"在{title}這個主題中，「{term}」為什麼是個陷阱？",
+        )
     elif _GLOSSARY.search(path) or term != name:
         method = "definition"
         questions = (f"什麼是{term}？", f"請解釋{term}。", f"{term}是什麼意思？", f"請問{term}是什麼？")
@@ -185,7 +189,11 @@ def words(text: str, block: Block) -> str:
 def _about(title: str, topic: str) -> tuple[str, ...]:
     if not title or title == topic:
         return (f"請說明「{topic}」。", f"「{topic}」是什麼意思？")
-    asked = (f"請說明{title}中的「{topic}」。", f"談到{title}，「{topic}」指的是什麼？", f"在{title}裡，「{topic}」要怎麼理解？")
+    asked = (
+        f"請說明{title}中的「{topic}」。",
+        f"談到{title}，「{topic}」指的是什麼？",
+        f"在{title}裡，「{topic}」要怎麼理解？",
+    )
     return tuple(map(spaced, asked))
 
 

@@ -33,7 +33,7 @@ class CleanSettings(Settings):
     taiwan_terms: bool = True
     """Replace mainland terms by Taiwan's (軟件 → 軟體), wherever `danlu text check` would report them."""
 
-    allow: list[str] = []
+    allow: tuple[str, ...] = ()
     """Words that stay as they are: proper names."""
 
     language: Literal["zh", "any"] = "zh"
@@ -126,7 +126,7 @@ def outside_code(text: str, change: Callable[[str], str], code: Callable[[str], 
 
 
 def outside_fences(text: str, change: Callable[[str], str]) -> str:
-    """`text` with `change` made to each stretch between fenced code blocks; at most one empty line stays beside them."""
+    """`text` with `change` made to each stretch between fenced code blocks; one empty line at most stays beside it."""
     pieces, at = [], 0
     fences = [span for span in quoted.code(text) if _is_fence(text[slice(*span)])]
     for start, end in [*fences, (len(text), len(text))]:

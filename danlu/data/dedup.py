@@ -45,12 +45,12 @@ class Twin(NamedTuple):
 class Dedup(Step[DedupSettings]):
     """Keeps, of documents that repeat each other, the one whose id comes first, whatever order they come in.
 
-    Compared are letters and digits alone, without case (so neither white space nor punctuation tells two apart). `exact-duplicate`: the
-    same after that. `near-duplicate`: MinHash with locality-sensitive hashing (Broder, 1997, "On the resemblance and
-    containment of documents"; banding: Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4) proposes
-    pairs, and the true Jaccard similarity decides, so nothing is dropped on an estimate; a pair at the threshold is
-    missed with a probability below 0.001. A document is compared with those kept, so of A ~ B ~ C with A unlike C, C
-    stays. Not covered: a document that is a small part of another, and repeated paragraphs within documents.
+    Compared are letters and digits alone, without case, so neither white space nor punctuation tells two apart.
+    `exact-duplicate`: the same after that. `near-duplicate`: MinHash with locality-sensitive hashing (Broder, 1997, "On
+    the resemblance and containment of documents"; banding: Leskovec, Rajaraman and Ullman, Mining of Massive Datasets,
+    3.4) proposes pairs, and the true Jaccard similarity decides, so nothing is dropped on an estimate; a pair at the
+    threshold is missed with a probability below 0.001. A document is compared with those kept, so of A ~ B ~ C with A
+    unlike C, C stays. Not covered: a document that is a small part of another, and repeated paragraphs within one.
     """
 
     Settings = DedupSettings

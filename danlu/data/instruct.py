@@ -24,10 +24,11 @@ from danlu.track import Track
 _SHARED = 3
 _PASSAGE = 40
 _CONTEXT = re.compile(
-    r"這一?[章節篇](?!文)|(?<![一二三兩幾這那的根])本[章節書]|這本書|[上下前]一?[章節]|第 ?[一二三四五六七八九十\d]+ ?[章節]"
-    r"|[上下](?:面|述|方|列)的?(?:程式|例子|範例|圖|表|公式|函式|檢查|清單|數字|兩[張個])|如[上下](?:圖|表|所示)|[左右中上下]圖"
-    r"|(?<![意企試版地])圖[中裡]|(?:範例|圖示) ?\d+|(?:^|[，。；：（見如在由從])[圖表] ?\d+|這[一段張個]{1,2}(?:程式|圖)|以下程式"
-    r"|前面(?:提到|說過|介紹|看過|談過)|剛才|稍早|稍後|後面會|接下來(?:會|的|，我們)|讓我們[再來先]{0,2}看|[此本](?:章|節|附錄|範例)"
+    r"這一?[章節篇](?!文)|(?<![一二三兩幾這那的根])本[章節書]|這本書|[上下前]一?[章節]"
+    r"|第 ?[一二三四五六七八九十\d]+ ?[章節]|如[上下](?:圖|表|所示)|[左右中上下]圖"
+    r"|[上下](?:面|述|方|列)的?(?:程式|例子|範例|圖|表|公式|函式|檢查|清單|數字|兩[張個])"
+    r"|(?<![意企試版地])圖[中裡]|(?:範例|圖示) ?\d+|(?:^|[，。；：（見如在由從])[圖表] ?\d+"
+    r"|這[一段張個]{1,2}(?:程式|圖)|以下程式|前面(?:提到|說過|介紹|看過|談過)|剛才|稍早|稍後|後面會|接下來(?:會|的|，我們)|讓我們[再來先]{0,2}看|[此本](?:章|節|附錄|範例)"
 )
 
 
@@ -50,10 +51,10 @@ class InstructSettings(Settings):
     passage_characters: Annotated[int, Field(ge=1)] = 240
     """About how long a passage is."""
 
-    skip_headings: list[str] = [
-        *("*延伸閱讀*", "*參考資料*", "*參考文獻*", "*練習*", "*習題*", "*作業*", "*動手做*", "*目錄*", "*致謝*", "*版權*"),
+    skip_headings: tuple[str, ...] = (
+        *("*延伸閱讀*", "*參考資料*", "*參考文獻*", "*練習*", "*習題*", "*作業*", "*動手做*", "目錄", "致謝", "*版權*"),
         *("*這一章*", "*本章*", "*本節*", "小結", "總結", "下一步", "references", "further reading", "exercises"),
-    ]
+    )
     """Patterns (`*` and `?`, case ignored) of headings whose sections, with all below them, make no examples."""
 
     system: str = ""
@@ -106,7 +107,7 @@ class Instruct(Step[InstructSettings]):
         if not examples:
             raise DataError(
                 f"no example could be made of {len(documents)} document(s)",
-                next="documents need headings, definitions (- **詞**：說明), questions or lists; see data.instruct's drops",
+                next="documents need headings, definitions (- **詞**：說明), questions or announced lists",
             )
         write_jsonl(out.file("examples.jsonl"), examples)
         write_jsonl(out.file("dropped.jsonl"), drops)

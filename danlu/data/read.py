@@ -25,7 +25,7 @@ class ReadSettings(Settings):
     licence: str = "unknown"
     """The licence of these texts, carried by every document and by every artifact made from them."""
 
-    exclude: list[str] = ["out", "node_modules", "__pycache__"]
+    exclude: tuple[str, ...] = ("out", "node_modules", "__pycache__")
     """Patterns (`*` and `?`) of what to leave out of folders: a name at any depth, or a path from the folder given."""
 
 
@@ -44,8 +44,8 @@ class Read(Step[ReadSettings]):
     """Reads Markdown, text, HTML and PDF (by file name), each in its own encoding.
 
     What cannot be read is dropped with its reason (those of `danlu.data.readers`, and `unsupported-format`,
-    `unreadable`, `hidden`, `excluded`, `listed-twice`) and the rest goes on. An excluded or hidden folder counts as one.
-    DataError: a path that is not there, a folder without files, or nothing left to go on with.
+    `unreadable`, `hidden`, `excluded`, `listed-twice`) and the rest goes on. An excluded or hidden folder counts as
+    one. DataError: a path that is not there, a folder without files, or nothing left to go on with.
 
     Not covered: OCR, office formats, archives, links to folders (not followed).
     """
@@ -101,14 +101,14 @@ class Read(Step[ReadSettings]):
         out.table("What was read", ["format", "encoding", "documents", "characters"], rows)
         blank = sum(document.meta.get("pages_without_text", 0) for document in documents)
         if blank:
-            out.text("PDF pages without text", f"{blank} page(s) hold only pictures; their text is not in the documents.")
+            out.text("PDF pages without text", f"{blank} page(s) hold only pictures, which are not read.")
         out.metrics.update(documents=len(documents), characters=sum(sizes.values()), dropped=len(drops))
 
 
 def labels(paths: list[Path]) -> dict[Path, str]:
-    """A short name for each path, without repeats: its last part, with as many parts before as tell it from the others."""
+    """A short name for each path: its last part, with as many parts before it as tell it from the others."""
     roots = list(dict.fromkeys(path.absolute().resolve() for path in paths))
-    names = {root: 1 for root in roots}
+    names = dict.fromkeys(roots, 1)
     while True:
         shown = {root: "/".join(root.parts[-names[root] :]) for root in roots}
         repeated = {name for name, times in Counter(shown.values()).items() if times > 1}
@@ -117,7 +117,7 @@ def labels(paths: list[Path]) -> dict[Path, str]:
         names = {root: names[root] + (shown[root] in repeated) for root in roots}
 
 
-def files(paths: list[Path], exclude: list[str]) -> Iterator[Found]:
+def files(paths: list[Path], exclude: Iterable[str]) -> Iterator[Found]:
     """Everything that the paths hold, each once, sorted within its folder.
 
     Raises DataError for a path that does not exist, with the nearest name beside it, and for a folder without files.
@@ -139,9 +139,10 @@ def files(paths: list[Path], exclude: list[str]) -> Iterator[Found]:
                 yield Found(file.source, file.path, "listed-twice", "an earlier path brought the same file")
 
 
-def _walk(root: Path, label: str, exclude: list[str]) -> Iterator[Found]:
+def _walk(root: Path, label: str, exclude: Iterable[str]) -> Iterator[Found]:
     def refuse(error: OSError) -> None:
-        unreadable.append(Found(_under(label, root, Path(error.filename)), Path(error.filename), "unreadable", str(error.strerror)))
+        path = Path(error.filename)
+        unreadable.append(Found(_under(label, root, path), path, "unreadable", str(error.strerror)))
 
     unreadable: list[Found] = []
     for folder, below, names in os.walk(root, onerror=refuse):
@@ -149,7 +150,8 @@ def _walk(root: Path, label: str, exclude: list[str]) -> Iterator[Found]:
         for name in sorted([*below, *names]):
             path = Path(folder, name)
             source = _under(label, root, path)
-            reason = "hidden" if name.startswith(".") else "excluded" if _excluded(path.relative_to(root), exclude) else ""
+            excluded = "excluded" if _excluded(path.relative_to(root), exclude) else ""
+            reason = "hidden" if name.startswith(".") else excluded
             if reason and name in below:
                 below.remove(name)
             if reason or name not in below:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from danlu.artifact import Artifact, Draft
 from danlu.data.dedup import core, ngrams
+from danlu.data.structure import plain
 from danlu.errors import DataError
 from danlu.records import Document, Drop, Example, read_jsonl, write_jsonl
 from danlu.registry import From, Settings, Step
@@ -82,7 +83,7 @@ class Split(Step[SplitSettings]):
             else:
                 train.append(example)
         if not train:
-            raise DataError(f"all {len(drops)} training examples are contaminated", next="raise overlap, or remove copies")
+            raise DataError(f"all {len(drops)} training examples are contaminated", next="raise overlap in data.split")
         self._write(out, documents, test_documents, train, test, drops)
 
     def _held_out(self, ids: set[str]) -> set[str]:
@@ -121,7 +122,8 @@ class Split(Step[SplitSettings]):
         out.table("Sides", ["side", "documents", "examples"], rows)
         shapes = sorted({example.method for example in [*train, *test]})
         counts = [Counter(example.method for example in side) for side in (train, test)]
-        out.table("Shapes", ["shape", "train", "test"], [[shape, *(count[shape] for count in counts)] for shape in shapes])
+        each = [[shape, *(count[shape] for count in counts)] for shape in shapes]
+        out.table("Shapes", ["shape", "train", "test"], each)
         out.metrics.update(train=len(train), test=len(test), contaminated=len(drops))
 
 
@@ -158,7 +160,7 @@ def question(example: Example) -> str:
 
 
 def paragraphs(example: Example) -> Iterator[str]:
-    """Every paragraph and list entry of the example's user and assistant messages, as `core` compares them."""
+    """Every line of the example's user and assistant messages, without markup, as `core` compares them."""
     for message in example.messages:
         if message.role != "system":
-            yield from (core(line) for line in message.content.split("\n") if line.strip())
+            yield from (core(plain(line)) for line in message.content.split("\n") if line.strip())

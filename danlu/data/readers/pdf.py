@@ -1,8 +1,8 @@
 """PDF: the text layer, page after page; `meta["pages"]` holds each page's [start, end) in the text.
 
 Lines that were broken only because the page ended are joined again: a line at least nine tenths as wide as the widest
-of its page, which does not end a sentence, runs on into the next. Not covered: OCR, the order of columns beyond what the file says, tables,
-hyphenation, formulas.
+of its page, which does not end a sentence, runs on into the next. Not covered: OCR, the order of columns beyond what
+the file says, tables, hyphenation, formulas.
 """
 
 from __future__ import annotations
