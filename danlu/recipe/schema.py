@@ -283,7 +283,7 @@ class _StepChecker:
 
     def _reference(self, field: str, name: str, kind: str, place: Place) -> bool:
         fitting = [other for other, makes in self.made.items() if makes == kind]
-        wanted = f"{_article(kind)} {kind}"
+        wanted = _one(kind)
         if name not in self.made:
             later = name in self.names
             why = "is this step" if name == self.name else "comes later" if later else "is no step of this recipe"
@@ -294,7 +294,7 @@ class _StepChecker:
             return False
         makes = self.made[name]
         if makes is not None and makes != kind:
-            what = f"{self.name}.{field} needs {wanted}, but {name!r} makes {makes}"
+            what = f"{self.name}.{field} needs {wanted}, but {name!r} makes {_one(makes)}"
             near = fitting[-1] if fitting else None
             words = [word for word in registry.STEPS if not fitting and registry.makes(word) == kind]
             advice = f"add a step that makes it: {', '.join(words)}" if words else None
@@ -330,8 +330,9 @@ def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def _article(word: str) -> str:
-    return "an" if word[0] in "aeiou" else "a" if not word.endswith("s") else "the"
+def _one(kind: str) -> str:
+    """`a split`, `an adapter`, `documents`."""
+    return kind if kind.endswith("s") else f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def _short(value: Any) -> str:

@@ -18,6 +18,8 @@ Mark = tuple[int, int]
 
 MAX_VALUES = 20_000
 MAX_DEPTH = 40
+PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+NO_TAGS = "tags (!…) are not allowed in a recipe"
 
 
 class Unreadable(Exception):
@@ -62,6 +64,8 @@ class Source:
         if len(place) > MAX_DEPTH:
             raise Unreadable(f"nested deeper than {MAX_DEPTH} levels", _mark(node.start_mark))
         self.values.setdefault(place, _mark(node.start_mark))
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in PLAIN:
+            raise Unreadable(NO_TAGS, _mark(node.start_mark))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
@@ -114,5 +118,5 @@ def _wording(error: yaml.MarkedYAMLError) -> str:
     if "\\t" in problem:
         return "a tab where YAML wants spaces"
     if "could not determine a constructor" in problem:
-        return "tags (!…) are not allowed in a recipe"
+        return NO_TAGS
     return f"not valid YAML: {problem}" + (f" {error.context}" if error.context else "")
