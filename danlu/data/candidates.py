@@ -86,7 +86,8 @@ def _first_blocks(text: str, blocks: tuple[Block, ...], longest: int) -> list[Bl
     size = 0
     for block in blocks:
         size += len(words(text, block))
-        if block.kind == "other" or block.code or (taken and size > longest):
+        asks = block.kind == "paragraph" and _ASKED.match(text[block.start : block.end])
+        if block.kind == "other" or block.code or asks or (taken and size > longest):
             break
         taken.append(block)
     while taken and taken[-1].kind == "paragraph" and not words(text, taken[-1]).endswith(_ENDS):

@@ -1,0 +1,78 @@
+"""data.clean: Taiwan's characters and words in prose, code untouched, every drop counted."""
+
+import pytest
+
+from danlu.data.clean import outside_fences
+from danlu.errors import DataError
+from danlu.records import Document
+
+CODE = "```python\nprint('软件 数据')   \n\n\n\nx = 'ＡＢＣ'\n```"
+SIMPLIFIED = "机器学习的模型需要大量的数据，我们用软件处理这些数据，然后让用户使用。" * 3
+TRADITIONAL = "機器學習的模型需要大量的資料，我們用軟體處理這些資料，然後讓使用者使用。" * 3
+
+
+def test_simplified_is_converted_and_counted_and_code_is_not(steps, opened):
+    text = f"# 软件\n\n{SIMPLIFIED}\n\n{CODE}\n\n参数 `软件` 是字符串。\n"
+    made = steps("data.clean", documents=steps.documents(a=text, b=TRADITIONAL))
+    cleaned = opened(made)
+    first, second = cleaned.documents
+    assert f"\n\n{CODE}\n\n" in first.text
+    assert "`软件`" in first.text
+    assert first.text.startswith("# 軟體\n\n機器學習的模型需要大量的資料")
+    assert first.meta["converted_from"] == "simplified"
+    assert second.text == TRADITIONAL + "\n"
+    assert "converted_from" not in second.meta
+    table = next(entry for entry in made.manifest["report"] if entry["title"] == "Documents changed")
+    assert ["converted from Simplified", 1] in table["rows"]
+
+
+def test_never_and_terms_and_allow(steps, opened):
+    documents = steps.documents(a=SIMPLIFIED, b="這個軟件處理視頻，" * 12)
+    kept = opened(steps("data.clean", documents=documents, to_taiwan="never", taiwan_terms=False)).documents
+    assert kept[0].text == SIMPLIFIED + "\n"
+    assert "軟件" in kept[1].text
+    words = opened(steps("data.clean", documents=documents, allow=["視頻"])).documents[1].text
+    assert "軟體" in words
+    assert "視頻" in words
+
+
+def test_drops_are_named(steps, opened):
+    english = "This page is about large language models and nothing else. " * 5
+    japanese = "これは日本語の文章です。機械学習について説明しますが、中国語ではありません。" * 4
+    documents = steps.documents(good=TRADITIONAL, short="太短了。", code=CODE * 9, english=english, japanese=japanese)
+    cleaned = opened(steps("data.clean", documents=documents))
+    assert {drop.id: drop.reason for drop in cleaned.dropped} == {
+        "short": "too-short",
+        "code": "too-short",
+        "english": "not-chinese",
+        "japanese": "not-chinese",
+    }
+    anything = opened(steps("data.clean", documents=documents, language="any", min_characters=1))
+    assert {document.id for document in anything.documents} == {"good", "short", "english", "japanese"}
+    with pytest.raises(DataError, match="too-short"):
+        steps("data.clean", documents=steps.documents(short="短。"))
+
+
+def test_page_spans_stay_right(steps, opened):
+    pages = ["第一页的内容是机器学习，" * 6, "第二页　说明ＧＰＵ的用途,以及软件。" * 4]
+    text = "\n\n".join(pages)
+    spans = [[0, len(pages[0])], [len(pages[0]) + 2, len(text)]]
+    document = Document(id="a", text=text + "\n", source="a.pdf", meta={"pages": spans})
+    (cleaned,) = opened(steps("data.clean", documents=steps.documents(document))).documents
+    first, second = (cleaned.text[start:end] for start, end in cleaned.meta["pages"])
+    assert first.startswith("第一頁的內容")
+    assert first.endswith("機器學習，")
+    assert second.startswith("第二頁 說明GPU的用途，以及軟體。")
+    assert cleaned.text.endswith(second + "\n")
+
+
+def test_cleaning_twice_changes_nothing(steps, opened, chapters):
+    documents = [Document(id=path.name, text=path.read_text(encoding="utf-8"), source=path.name) for path in chapters]
+    once = steps("data.clean", documents=steps.documents(*documents))
+    twice = steps("data.clean", documents=once)
+    assert opened(once).documents == opened(twice).documents
+
+
+def test_fences_keep_their_bytes_and_their_distance():
+    text = "前\n```\n a \n\n\n\n```\n後  \n\n\n\n~~~\nb\t\n~~~\n"
+    assert outside_fences(text, str.rstrip) == "前\n```\n a \n\n\n\n```\n後\n\n~~~\nb\t\n~~~"
