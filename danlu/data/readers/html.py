@@ -21,13 +21,13 @@ _SKIP = frozenset(
     """
     script style noscript template nav footer aside form button svg math iframe head select textarea dialog object audio
     video canvas -comment
-    """.split()
+    """.split()  # noqa: SIM905 - a list of words reads better so
 )
 _INLINE = frozenset(
     """
     a abbr b bdi bdo cite code data dfn del em font i img input ins kbd label mark q rp rt ruby s samp small span strike
     strong sub sup time tt u var wbr
-    """.split()
+    """.split()  # noqa: SIM905 - a list of words reads better so
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
