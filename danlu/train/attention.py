@@ -7,6 +7,7 @@ with a block-diagonal mask, whose cost grows with the square of the whole row, a
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def packed_attention(
         key, value = (t.repeat_interleave(groups, dim=1) for t in (key, value))
     pieces = [
         _causal(query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], dropout, scaling, sliding_window)
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        for a, b in itertools.pairwise(bounds)
     ]
     return torch.cat(pieces, dim=2).transpose(1, 2), None
 
