@@ -6,23 +6,33 @@ import json
 import string
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from danlu.errors import DataError, nearest
 from danlu.model.scorer import Scorer
 from danlu.records import Message, Record
 
 
+def _place(answer: object) -> object:
+    """A → 0, b → 1; anything that is no text is left for pydantic to judge."""
+    if not isinstance(answer, str):
+        return answer
+    letter = answer.strip().upper()
+    if len(letter) != 1 or letter not in string.ascii_uppercase:
+        raise ValueError(f"{answer!r} is neither a letter nor a place from 0")
+    return string.ascii_uppercase.index(letter)
+
+
 class Question(Record):
-    """`answer` is the place of the right choice, from 0."""
+    """`answer` is the place of the right choice, from 0; in a file it may be a letter."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    question: str
-    choices: list[str]
-    answer: int
+    question: str = Field(min_length=1)
+    choices: list[str] = Field(min_length=2)
+    answer: Annotated[int, Field(strict=True, ge=0), BeforeValidator(_place)]
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -30,8 +40,12 @@ def read_questions(path: Path) -> list[Question]:
     if not path.is_file():
         here = [p.name for p in path.parent.glob("*.jsonl")] if path.parent.is_dir() else []
         raise DataError("no such file", where=str(path), nearest=nearest(path.name, here))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 (byte {error.start})", where=str(path), next="save the file as UTF-8") from None
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             found.append(_question(line, f"{path}:{number}"))
     if not found:
@@ -41,19 +55,16 @@ def read_questions(path: Path) -> list[Question]:
 
 def _question(line: str, where: str) -> Question:
     try:
-        row = json.loads(line)
-        if isinstance(row, dict) and isinstance(row.get("answer"), str):
-            row["answer"] = string.ascii_uppercase.find(row["answer"].strip().upper() or "?")
-        question = Question.model_validate(row)
+        question = Question.model_validate(json.loads(line))
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(f"{'.'.join(map(str, first['loc'])) or 'line'}: {first['msg']}", where=where) from None
     except ValueError as error:
         raise DataError(f"not JSON: {error}", where=where) from None
-    if len(question.choices) < 2:
-        raise DataError("choices: at least two are needed", where=where)
-    if not 0 <= question.answer < len(question.choices):
+    if question.answer >= len(question.choices):
         raise DataError(f"answer: not one of the {len(question.choices)} choices", where=where)
+    if not all(map(str.strip, question.choices)) or len(set(question.choices)) < len(question.choices):
+        raise DataError("choices: one is blank, or two are the same", where=where)
     return question
 
 
@@ -71,7 +82,7 @@ def accuracy(scorer: Scorer, tokenizer: Any, questions: Sequence[Question]) -> l
     logs = iter(scorer.loglikelihood(pairs)) if pairs else iter(())
     right = []
     for question in questions:
-        values = [next(logs)[0] / max(1, len(choice)) for choice in question.choices]
+        values = [next(logs)[0] / len(choice) for choice in question.choices]
         best = max(values)
         right.append(float(values[question.answer] == best and values.count(best) == 1))
     return right

@@ -20,6 +20,7 @@ from danlu.artifact import Artifact, Draft
 from danlu.errors import DataError
 from danlu.eval.choice import Question, accuracy, read_questions
 from danlu.eval.statistics import ratio
+from danlu.model.scorer import Pair
 from danlu.records import Example, Score, read_jsonl
 from danlu.registry import From, ModelName, Settings, Source, Step
 from danlu.track import Track
@@ -61,7 +62,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Measure:
-    """A score as sums over items: value = scale x sum(top) / sum(bottom)."""
+    """A score as sums over items: value = scale x sum(top) / sum(bottom).
+
+    Where the top `counts` things, the error is never below that of one thing: no hit in 500 characters is not 0 ± 0.
+    """
 
     name: str
     unit: str
@@ -69,12 +73,13 @@ class Measure:
     scale: float
     top: str
     bottom: str | None
+    counts: bool
 
 
 MEASURES = (
-    Measure("bits_per_character", "bits", "lower", 1.0, "bits", "characters"),
-    Measure("taiwan_usage", "hits per 1,000 characters", "lower", 1000.0, "hits", "written"),
-    Measure("multiple_choice", "share right", "higher", 1.0, "right", None),
+    Measure("bits_per_character", "bits", "lower", 1.0, "bits", "characters", False),
+    Measure("taiwan_usage", "hits per 1,000 characters", "lower", 1000.0, "hits", "written", True),
+    Measure("multiple_choice", "share right", "higher", 1.0, "right", None, True),
 )
 
 
@@ -99,6 +104,7 @@ class Compare(Step[CompareSettings]):
             name: measure(load.load_model(folder), tokenizer, held, questions, settings, track)
             for name, folder in folders.items()
         }
+        out.funnel("eval.compare", len(examples), len(held), {"not-sampled": len(examples) - len(held)}, "examples")
         write(out, settings, held, found)
 
 
@@ -107,6 +113,19 @@ def spread(examples: Sequence[Example], count: int) -> list[Example]:
     if len(examples) <= count:
         return list(examples)
     return [examples[place * len(examples) // count] for place in range(count)]
+
+
+def answer_pair(tokenizer: Any, example: Example) -> Pair:
+    """The tokens of the conversation up to its last answer, as serving writes them, and of that answer and its stop
+    token. Earlier answers are context. DataError when the last message is no answer to anything."""
+    from danlu.model import template
+
+    if len(example.messages) < 2 or example.messages[-1].role != "assistant":
+        raise DataError(f"example {example.id} does not end with the assistant's answer to a message")
+    start = len(template.render(tokenizer, example.messages[:-1], answer=True))
+    ids, trained = template.encode(tokenizer, example.messages)
+    end = len(trained) - trained[::-1].index(True)
+    return ids[:start], ids[start:end]
 
 
 def measure(
@@ -119,16 +138,11 @@ def measure(
 ) -> Measured:
     """Run every measurement on one model."""
     from danlu.eval.generate import greedy_answers
-    from danlu.model import template
     from danlu.model.head import ModelScorer
     from danlu.text.usage import find
 
     scorer = ModelScorer(model, track=track)
-    pairs = []
-    for example in examples:
-        ids, trained = template.encode(tokenizer, example.messages)
-        start = trained.index(True)
-        pairs.append((ids[:start], [token for token, on in zip(ids[start:], trained[start:], strict=True) if on]))
+    pairs = [answer_pair(tokenizer, example) for example in examples]
     bits = [-log / math.log(2) for log, _ in scorer.loglikelihood(pairs)]
     asked = spread(examples, settings.answers) if settings.answers else []
     prompts = [example.messages[:-1] for example in asked]
@@ -149,13 +163,13 @@ def scores(measured: Measured) -> list[Score]:
     for one in MEASURES:
         tops, bottoms = _sums(one, measured)
         if tops and sum(bottoms) > 0:
-            value, error = ratio(tops, bottoms)
+            value, error = _estimate(one, tops, bottoms)
             made.append(
                 Score(
                     name=one.name,
-                    value=one.scale * value,
+                    value=value,
                     n=len(tops),
-                    stderr=one.scale * error,
+                    stderr=error if math.isfinite(error) else None,
                     unit=one.unit,
                     better=one.better,
                     version=VERSION,
@@ -172,10 +186,17 @@ def change(one: Measure, base: Measured, tuned: Measured) -> tuple[float, float]
     """
     (a, below), (b, above) = _sums(one, base), _sums(one, tuned)
     if below == above:
-        value, error = ratio([y - x for x, y in zip(a, b, strict=True)], below)
-        return one.scale * value, one.scale * error
-    (x, dx), (y, dy) = ratio(a, below), ratio(b, above)
-    return one.scale * (y - x), one.scale * math.hypot(dx, dy)
+        return _estimate(one, [y - x for x, y in zip(a, b, strict=True)], below)
+    (x, dx), (y, dy) = _estimate(one, a, below), _estimate(one, b, above)
+    return y - x, math.hypot(dx, dy)
+
+
+def _estimate(one: Measure, tops: Sequence[float], bottoms: Sequence[float]) -> tuple[float, float]:
+    """The value and its standard error; infinite where one item alone was measured."""
+    value, error = ratio(tops, bottoms)
+    if one.counts:
+        error = max(error, 1 / sum(bottoms))
+    return one.scale * value, one.scale * error
 
 
 def _sums(one: Measure, measured: Measured) -> tuple[list[float], list[float]]:
@@ -197,12 +218,16 @@ def write(out: Draft, settings: CompareSettings, held: Sequence[Example], found:
             continue
         value, error = change(one, base, tuned)
         share = f"{value / pair[0].value:+.1%}" if pair[0].value else "–"
-        shown = [f"{score.value:.3f} ± {score.stderr:.3f}" for score in pair if score]
-        rows.append([one.name, one.unit, *shown, f"{value:+.3f} ± {error:.3f}", share, pair[0].n, one.better])
+        shown = [f"{score.value:.3f}{_shown(score.stderr)}" for score in pair if score]
+        rows.append([one.name, one.unit, *shown, f"{value:+.3f}{_shown(error)}", share, pair[0].n, one.better])
         out.metrics |= {f"{one.name}.base": pair[0].value, f"{one.name}.tuned": pair[1].value}
     columns = ["score", "unit", f"before: {settings.base}", f"after: {settings.tuned}", "change", "", "n", "better"]
     out.table("Before and after, on documents never trained on (value ± standard error)", columns, rows)
     samples(out, settings, held, base, tuned)
+
+
+def _shown(error: float | None) -> str:
+    return f" ± {error:.3f}" if error is not None and math.isfinite(error) else ""
 
 
 def samples(out: Draft, settings: CompareSettings, held: Sequence[Example], base: Measured, tuned: Measured) -> None:

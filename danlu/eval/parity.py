@@ -17,6 +17,7 @@ from pydantic import Field
 
 from danlu.artifact import Artifact, Draft
 from danlu.errors import DataError, GateError, ModelError
+from danlu.model.head import SLICE
 from danlu.records import Example, read_jsonl
 from danlu.registry import From, Settings, Step
 from danlu.track import Track
@@ -57,7 +58,7 @@ class ParitySettings(Settings):
     """The held-out conversations to compare on."""
     tokens: int = Field(1200, ge=50)
     """How many tokens to compare at, in whole conversations."""
-    bounds: dict[str, Bound] = {}
+    bounds: dict[str, Bound] = Field(default_factory=dict)
     """Bounds by name (adapter, or a GGUF format) that replace the defaults; a format without one must be given one."""
 
 
@@ -79,7 +80,11 @@ class Parity(Step[ParitySettings]):
                 )
         tokenizer = load.load_tokenizer(inputs["merged"].path)
         examples = list(read_jsonl(inputs["data"].file("test.jsonl"), Example))
+        if not examples:
+            raise DataError("no held-out conversation to compare on", where=str(inputs["data"].path))
         sequences = chosen(tokenizer, examples, self.settings.tokens)
+        left = len(examples) - len(sequences)
+        out.funnel("eval.parity", len(examples), len(sequences), {"enough-tokens": left}, "conversations")
         same_tokens(tokenizer, inputs["gguf"], files, [example for example, _ in sequences])
         models = {"merged": inputs["merged"], "adapter": inputs["adapter"]}
         results = compare(models, inputs["gguf"], files, [ids for _, ids in sequences], track)
@@ -103,23 +108,23 @@ def same_tokens(tokenizer: Any, gguf: Artifact, files: Mapping[str, str], exampl
     from danlu.model import template
     from danlu.model.llama import LlamaLogits
 
-    with LlamaLogits(gguf.file(next(iter(files.values()))), n_ctx=0) as vocabulary:
-        if vocabulary.metadata("tokenizer.chat_template") != tokenizer.chat_template:
-            raise GateError(
-                "the GGUF carries another chat template than the one trained with", {}, where=str(gguf.path)
-            )
-        for example in examples:
-            prompt = example.messages[:-1]
-            ours = template.render(tokenizer, prompt, answer=True)
-            theirs = vocabulary.tokenize(template.text(tokenizer, prompt, answer=True), special=True)
-            if ours != theirs:
-                at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), len(ours))
-                raise GateError(
-                    f"example {example.id} is other tokens when served, from token {at}: "
-                    f"{ours[at : at + 4]} became {theirs[at : at + 4]}",
-                    {},
-                    where=str(gguf.path),
-                )
+    for name in files.values():
+        path = gguf.file(name)
+        with LlamaLogits(path, n_ctx=0) as vocabulary:
+            if vocabulary.metadata("tokenizer.chat_template") != tokenizer.chat_template:
+                raise GateError("the GGUF carries another chat template than the one trained with", {}, where=str(path))
+            for example in examples:
+                prompt = example.messages[:-1]
+                ours = template.render(tokenizer, prompt, answer=True)
+                theirs = vocabulary.tokenize(template.text(tokenizer, prompt, answer=True), special=True)
+                if ours != theirs:
+                    at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), len(ours))
+                    raise GateError(
+                        f"example {example.id} is other tokens when served, from token {at}: "
+                        f"{ours[at : at + 4]} became {theirs[at : at + 4]}",
+                        {},
+                        where=str(path),
+                    )
 
 
 def compare(
@@ -132,6 +137,8 @@ def compare(
     """Agreement of the adapter and of each GGUF file with the merged model: name → {top1, kl, n}."""
     from contextlib import ExitStack
 
+    import torch
+
     from danlu.model import load
     from danlu.model.llama import LlamaLogits
 
@@ -143,39 +150,38 @@ def compare(
         opened = {name: stack.enter_context(LlamaLogits(gguf.file(f), n_ctx=longest)) for name, f in files.items()}
         bar = track.bar("parity", sum(map(len, sequences)), "token")
         for ids in sequences:
-            merged = _log_probabilities(reference, ids)
-            _add(sums, "adapter", merged, _log_probabilities(unmerged, ids))
+            merged = _logits(reference, ids)
+            _add(sums, "adapter", merged, _logits(unmerged, ids))
             for name, model in opened.items():
-                _add(sums, name, merged, _from_logits(model.logits(ids)))
+                _add(sums, name, merged, torch.from_numpy(model.logits(ids)))
             bar.update(len(ids))
         bar.close()
-    return {name: {"top1": same / n, "kl": kl / n, "n": n} for name, (same, kl, n) in sums.items()}
+    return {name: {"top1": same / n, "kl": kl / n, "n": int(n)} for name, (same, kl, n) in sums.items()}
 
 
-def _log_probabilities(model: Any, ids: list[int]) -> torch.Tensor:
+def _logits(model: Any, ids: list[int]) -> torch.Tensor:
     import torch
 
     with torch.no_grad():
-        logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
-    return torch.log_softmax(logits.float(), -1)
-
-
-def _from_logits(logits: Any) -> torch.Tensor:
-    import torch
-
-    return torch.log_softmax(torch.from_numpy(logits), -1)
+        logits: torch.Tensor = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+    return logits.float()
 
 
 def _add(sums: dict[str, list[float]], name: str, reference: torch.Tensor, other: torch.Tensor) -> None:
-    """reference, other: log-probabilities [tokens, vocabulary]; llama.cpp may know padding tokens the model does not."""
-    if other.shape[1] < reference.shape[1]:
+    """Add to sums[name]: positions with the same most probable token, KL in nats, positions.
+
+    reference, other: logits [tokens, vocabulary], worked on a slice of rows at a time.
+    """
+    import torch
+
+    if other.shape != reference.shape:
         raise ModelError(f"{name} has {other.shape[1]} tokens in its vocabulary, the model {reference.shape[1]}")
-    other = other[:, : reference.shape[1]]
-    same = float((reference.argmax(-1) == other.argmax(-1)).sum())
-    kl = float((reference.exp() * (reference - other)).sum())
-    total = sums.setdefault(name, [0.0, 0.0, 0])
-    for place, value in enumerate((same, kl, len(reference))):
-        total[place] += value
+    total = sums.setdefault(name, [0.0, 0.0, 0.0])
+    for p, q in zip(reference.split(SLICE), other.split(SLICE), strict=True):
+        total[0] += float((p.argmax(-1) == q.argmax(-1)).sum())
+        p, q = torch.log_softmax(p, -1), torch.log_softmax(q, -1)
+        total[1] += float((p.exp() * (p - q)).sum(dtype=torch.float64))
+        total[2] += len(p)
 
 
 def report(out: Draft, results: Mapping[str, Mapping[str, float]], bounds: Mapping[str, Bound], sequences: int) -> None:
@@ -192,10 +198,10 @@ def report(out: Draft, results: Mapping[str, Mapping[str, float]], bounds: Mappi
             [
                 name,
                 share,
-                f"≥ {bound.top1:.1%}",
+                f"≥ {bound.top1:.2%}",
                 f"{found['kl']:.2e}",
-                f"≤ {bound.kl:.0e}",
-                int(found["n"]),
+                f"≤ {bound.kl:.2e}",
+                found["n"],
                 "ok" if good else "broken",
             ]
         )

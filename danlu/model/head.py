@@ -22,16 +22,32 @@ def parts(model: Any) -> tuple[Any, Any]:
     return inner.base_model, inner.get_output_embeddings()
 
 
+def check_plain(model: Any) -> None:
+    """ModelError when the model does more behind its backbone than its head: scaled or soft-capped logits, as in
+    Gemma 2, Cohere and Granite."""
+    import torch
+
+    backbone, head = parts(model)
+    ids = torch.tensor([[1, 2, 3]], device=head.weight.device)
+    with torch.no_grad():
+        ours = head(backbone(input_ids=ids, use_cache=False).last_hidden_state)
+        theirs = model(input_ids=ids, use_cache=False).logits
+    if not torch.allclose(ours.float(), theirs.float(), rtol=1e-2, atol=1e-3):
+        raise ModelError("the model's logits are not what its output head gives", where=type(model).__name__)
+
+
 class ModelScorer:
     """A transformers model as a `Scorer`: right-padded batches of similar length, the head at the scored places only.
 
-    `context` is the longest pair in tokens. Not covered: models whose logits are scaled or soft-capped behind the
-    head, sharing the work of common prefixes.
+    `context` is the longest pair in tokens; the model's own limit holds if it is lower. Not covered: sharing the work
+    of common prefixes, and models whose logits are scaled or soft-capped behind the head (refused with a ModelError).
     """
 
     def __init__(self, model: Any, context: int = 8192, batch_tokens: int = 2048, track: Track | None = None) -> None:
-        self.model, self.context, self.batch_tokens = model, context, batch_tokens
+        self.model, self.batch_tokens = model, batch_tokens
+        self.context = min(context, getattr(model.config, "max_position_embeddings", context))
         self.track = track or Track(quiet=True)
+        check_plain(model)
 
     def loglikelihood(self, pairs: Sequence[Pair]) -> list[tuple[float, bool]]:
         """See `Scorer.loglikelihood`. The context must hold at least one token."""
@@ -72,7 +88,7 @@ class ModelScorer:
         with torch.no_grad():
             hidden = backbone(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
             chosen = torch.cat([hidden[i, len(c) - 1 : len(c) - 1 + len(t)] for i, (c, t) in enumerate(pairs)])
-            targets = torch.tensor([token for _, t in pairs for token in t], device=head.weight.device)
+            targets = torch.tensor([t for _, part in pairs for t in part], dtype=torch.int64, device=ids.device)
             logs, greedy = token_logs(chosen, head, targets)
         results, start = [], 0
         for _, continuation in pairs:

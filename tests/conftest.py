@@ -1,0 +1,87 @@
+"""Models and a tokenizer small enough to make in a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A factory of small random Gemma 3 models with a sliding window shorter than the sequences."""
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    def make(seed: int = 0, **changed):
+        torch.manual_seed(seed)
+        given = {
+            "vocab_size": 97,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 1,
+            "head_dim": 8,
+            "sliding_window": 8,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "query_pre_attn_scalar": 8,
+            "pad_token_id": 0,
+        }
+        return Gemma3ForCausalLM(Gemma3TextConfig(**(given | changed))).eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    """A SentencePiece tokenizer of 300 tokens or so (the bytes and a few pieces) with the gemma template."""
+    from danlu.model.template import ensure_template
+    from danlu.model.tokens import tokenizer_of
+
+    control = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
+    pieces = [
+        "\n",
+        "▁",
+        *"abcdefghijklmnopqrstuvwxyz",
+        *"丹爐是一座煉丹的爐子嗎？。ABC",
+        "丹爐",
+        "▁a",
+        "us",
+        "user",
+        "mo",
+    ]
+    pieces = list(dict.fromkeys(pieces))
+    tokens = control + [f"<0x{byte:02X}>" for byte in range(256)] + pieces
+    tokenizer = tokenizer_of(
+        {
+            "tokenizer.ggml.model": "llama",
+            "tokenizer.ggml.tokens": tokens,
+            "tokenizer.ggml.scores": [0.0] * 262 + [-float(place) for place in range(len(pieces))],
+            "tokenizer.ggml.token_type": [3, 3, 3, 2, 3, 3] + [6] * 256 + [1] * len(pieces),
+            "tokenizer.ggml.padding_token_id": 0,
+            "tokenizer.ggml.eos_token_id": 1,
+            "tokenizer.ggml.bos_token_id": 2,
+            "tokenizer.ggml.unknown_token_id": 3,
+            "tokenizer.ggml.add_bos_token": True,
+            "tokenizer.ggml.add_space_prefix": False,
+        },
+        "the test",
+    )
+    ensure_template(tokenizer, "gemma")
+    return tokenizer
+
+
+@pytest.fixture
+def speaking(tiny, tiny_tokenizer, tmp_path):
+    """A factory of Hugging Face folders of tiny models that speak through `tiny_tokenizer` and fit into GGUF."""
+
+    def make(name: str, seed: int = 0, **changed) -> Path:
+        given = {"vocab_size": len(tiny_tokenizer), "layer_types": ["sliding_attention"] * 2, "sliding_window": 16}
+        model = tiny(seed, **(given | {"bos_token_id": 2, "eos_token_id": 1} | changed))
+        folder = tmp_path / name
+        model.save_pretrained(folder)
+        tiny_tokenizer.save_pretrained(folder)
+        return folder
+
+    return make
