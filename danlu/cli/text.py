@@ -149,7 +149,9 @@ def _decoded(data: bytes, path: str) -> tuple[str, str]:
     try:
         return decode(data)
     except ValueError as error:
-        raise DataError(f"not text: {error}", where=path, next=f"iconv -f ENCODING -t UTF-8 {path}") from None
+        binary = str(error).startswith("binary")
+        step = None if binary else f"iconv -f ENCODING -t UTF-8 {path}"
+        raise DataError(f"not a text file: {error}", where=path, next=step) from None
 
 
 def _encoded(text: str, encoding: str, data: bytes, path: str) -> bytes:

@@ -94,10 +94,12 @@ def taiwan_usage(text: str, allow: Iterable[str] = frozenset()) -> float:
 
 # --- terms ---
 
-_WINDOW = 12
+_WINDOW = 16
 """Characters on each side in which a neighbour speaks for or against an ambiguous word."""
 _MOST_ROUNDS = 20
 _STOP = re.compile("[。！？!?\n]")
+_AROUND = " `*_「」"
+"""What may stand between a word and the cue beside it."""
 
 
 class Cue(NamedTuple):
@@ -108,13 +110,11 @@ class Cue(NamedTuple):
     near: re.Pattern[str] | None
 
     def holds(self, folded: str, start: int, end: int) -> bool:
-        if folded.endswith(self.before, 0, start) or folded.startswith(self.after, end):
+        left = _STOP.split(folded[max(0, start - _WINDOW) : start])[-1]
+        right = _STOP.split(folded[end : end + _WINDOW])[0]
+        if left.rstrip(_AROUND).endswith(self.before) or right.lstrip(_AROUND).startswith(self.after):
             return True
-        if self.near is None:
-            return False
-        left, right = folded[max(0, start - _WINDOW) : start], folded[end : end + _WINDOW]
-        left, right = _STOP.split(left)[-1], _STOP.split(right)[0]
-        return bool(self.near.search(left) or self.near.search(right))
+        return self.near is not None and bool(self.near.search(left) or self.near.search(right))
 
 
 class Term(NamedTuple):
@@ -124,6 +124,11 @@ class Term(NamedTuple):
     only: Cue | None = None
     never: Cue | None = None
 
+    def speaks(self, folded: str, start: int, end: int) -> bool:
+        if self.never and self.never.holds(folded, start, end):
+            return False
+        return self.only is None or self.only.holds(folded, start, end)
+
 
 class Match(NamedTuple):
     start: int
@@ -132,7 +137,8 @@ class Match(NamedTuple):
 
 
 class Vocabulary(NamedTuple):
-    terms: dict[str, Term]
+    terms: dict[str, list[Term]]
+    """The rows of each term, in their order; the first that speaks is taken."""
     lengths: dict[str, tuple[int, ...]]
     """The lengths of the terms that begin with each pair of characters, longest first."""
 
@@ -140,15 +146,18 @@ class Vocabulary(NamedTuple):
 @lru_cache(maxsize=1)
 def vocabulary() -> Vocabulary:
     """Both tables, folded; ours overrules OpenCC's, and a Taiwan word is no hit where it holds a mainland one (浮水印)."""
-    terms = {variants.fold(term).lower(): Term(taiwan) for term, taiwan in variants.rows("opencc_phrases.tsv")}
+    opencc = {variants.fold(term).lower(): [Term(taiwan)] for term, taiwan in variants.rows("opencc_phrases.tsv")}
+    ours: dict[str, list[Term]] = {}
     for row in variants.rows("terms.tsv"):
-        word, taiwan, only, never = [*row, "", "", ""][:4]
-        for term in word.split("|"):
-            terms[variants.fold(term).lower()] = Term(None if taiwan in ("", "=") else taiwan, _cue(only), _cue(never))
-    for word in {term.taiwan for term in terms.values() if term.taiwan}:
+        words, taiwan, only, never = [*row, "", ""][:4]
+        for word in words.split("|"):
+            term = Term(None if taiwan == "=" else taiwan, _cue(only), _cue(never))
+            ours.setdefault(variants.fold(word).lower(), []).append(term)
+    terms = opencc | ours
+    for word in {term.taiwan for found in terms.values() for term in found if term.taiwan}:
         folded = variants.fold(word).lower()
         if folded not in terms and any(piece in terms for piece in _pieces(folded)):
-            terms[folded] = Term(None)
+            terms[folded] = [Term(None)]
     lengths: dict[str, set[int]] = {}
     for term in terms:
         lengths.setdefault(term[:2], set()).add(len(term))
@@ -194,7 +203,7 @@ def _terms(text: str) -> Iterator[Match]:
     yield from _chosen(text, folded, cluster, words.terms)
 
 
-def _chosen(text: str, folded: str, cluster: list[tuple[int, int]], terms: dict[str, Term]) -> list[Match]:
+def _chosen(text: str, folded: str, cluster: list[tuple[int, int]], terms: dict[str, list[Term]]) -> list[Match]:
     """Of overlapping matches the longest, then the leftmost; a hit where its neighbours say so."""
     kept: list[tuple[int, int]] = []
     for start, end in sorted(cluster, key=lambda span: (span[0] - span[1], span[0])):
@@ -202,14 +211,9 @@ def _chosen(text: str, folded: str, cluster: list[tuple[int, int]], terms: dict[
             kept.append((start, end))
     result = []
     for start, end in sorted(kept):
-        term = terms[folded[start:end]]
-        if term.taiwan is None or text[start:end] == term.taiwan:
-            continue
-        if term.never and term.never.holds(folded, start, end):
-            continue
-        if term.only and not term.only.holds(folded, start, end):
-            continue
-        result.append(Match(start, end, term.taiwan))
+        term = next((term for term in terms[folded[start:end]] if term.speaks(folded, start, end)), None)
+        if term is not None and term.taiwan not in (None, text[start:end]):
+            result.append(Match(start, end, term.taiwan))
     return result
 
 
