@@ -1,7 +1,8 @@
 """The lineage of a run as an SVG picture: layers from the sources down, long lines led around the boxes.
 
 Layered drawing after Sugiyama, Tagawa and Toda (1981): longest-path layers, a dummy in each layer that a line crosses,
-and barycentre sweeps for the order within a layer. Meant for tens of steps; crossings are reduced, not minimal.
+barycentre sweeps for the order within a layer, and least squares for the places. Meant for tens of steps; crossings
+are reduced, not minimal.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, DUMMY_WIDTH = 168.0, 46.0, 22.0, 34.0, 10.0
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, DUMMY_WIDTH = 168.0, 46.0, 20.0, 34.0, 2.0
 SWEEPS = 12
 
 
@@ -30,7 +31,7 @@ def draw(nodes: Sequence[Node], edges: Sequence[tuple[str, str]]) -> str:
     """The SVG text; `edges` lead from what was read to who read it and have no cycle."""
     layers, chains = _layers(nodes, edges)
     _order(layers, chains)
-    places, width = _place(layers)
+    places, width = _place(layers, chains)
     height = len(layers) * (BOX_HEIGHT + GAP_Y) - GAP_Y + 8
     lines = [_line([places[key] for key in chain]) for chain in chains]
     boxes = [_box(node, *places[node.key]) for node in nodes]
@@ -90,21 +91,40 @@ def _order(layers: list[list[str]], chains: list[list[str]]) -> None:
             layer.sort(key=lambda key: means[key])
 
 
-def _place(layers: list[list[str]]) -> tuple[dict[str, tuple[float, float]], float]:
-    """The top middle of each box, each layer centred; and the width of the picture."""
+def _place(layers: list[list[str]], chains: list[list[str]]) -> tuple[dict[str, tuple[float, float]], float]:
+    """The top middle of each box, near the mean of its neighbours; and the width of the picture."""
+    near: dict[str, list[str]] = {key: [] for layer in layers for key in layer}
+    for chain in chains:
+        for first, second in itertools.pairwise(chain):
+            near[first].append(second)
+            near[second].append(first)
+    x = {key: (i - (len(layer) - 1) / 2) * BOX_WIDTH for layer in layers for i, key in enumerate(layer)}
+    for sweep in range(4 * SWEEPS):
+        for layer in layers if sweep % 2 == 0 else reversed(layers):
+            wanted = [sum(x[n] for n in near[key]) / len(near[key]) if near[key] else x[key] for key in layer]
+            gaps = [(_wide(one) + _wide(two)) / 2 + GAP_X for one, two in itertools.pairwise(layer)]
+            x.update(zip(layer, _apart(wanted, gaps), strict=True))
+    left = min((x[key] - _wide(key) / 2 for key in x), default=0.0) - 4
+    right = max((x[key] + _wide(key) / 2 for key in x), default=0.0) + 4
+    rows = {key: 4 + number * (BOX_HEIGHT + GAP_Y) for number, layer in enumerate(layers) for key in layer}
+    return {key: (x[key] - left, rows[key]) for key in x}, right - left
 
-    def wide(key: str) -> float:
-        return DUMMY_WIDTH if key.startswith("\0") else BOX_WIDTH
 
-    widths = [sum(wide(key) for key in layer) + GAP_X * (len(layer) - 1) for layer in layers]
-    whole = max(widths, default=0.0) + 8
-    places = {}
-    for number, layer in enumerate(layers):
-        x = (whole - widths[number]) / 2
-        for key in layer:
-            places[key] = (x + wide(key) / 2, 4 + number * (BOX_HEIGHT + GAP_Y))
-            x += wide(key) + GAP_X
-    return places, whole
+def _wide(key: str) -> float:
+    return DUMMY_WIDTH if key.startswith("\0") else BOX_WIDTH
+
+
+def _apart(wanted: list[float], gaps: list[float]) -> list[float]:
+    """The places closest to `wanted` (least squares) that keep their order and at least `gaps` between them."""
+    offsets = list(itertools.accumulate(gaps, initial=0.0))
+    blocks: list[tuple[float, int]] = []
+    for place, offset in zip(wanted, offsets, strict=True):
+        blocks.append((place - offset, 1))
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (second, n), (first, m) = blocks.pop(), blocks.pop()
+            blocks.append(((first * m + second * n) / (m + n), m + n))
+    flat = [mean for mean, count in blocks for _ in range(count)]
+    return [mean + offset for mean, offset in zip(flat, offsets, strict=True)]
 
 
 def _line(points: list[tuple[float, float]]) -> str:

@@ -49,9 +49,9 @@ def _header(record: Mapping[str, Any]) -> str:
     steps = record["steps"]
     count = {state: sum(step["state"] == state for step in steps) for state in ("made", "cached")}
     figures = {
-        "steps made": str(count["made"]),
+        "steps": str(len(steps)),
+        "made now": str(count["made"]),
         "cached": str(count["cached"]),
-        "of": str(len(steps)),
         "in the steps made now": duration(sum(step["seconds"] for step in steps if step["state"] == "made")),
         "peak memory": size(max((step["peak_bytes"] for step in steps), default=0)),
     }
@@ -134,7 +134,7 @@ def _step(step: Mapping[str, Any], artifact: Artifact | None) -> str:
         f'<p class="what">{escape(step["use"])} → {escape(step["makes"])}{id} · {escape(step["state"])}{cost}'
         f"{f' · reads {reads}' if reads else ''}</p>"
     )
-    body = "".join(_block(block, artifact) for block in _blocks(step, artifact))
+    body = "".join(_block(block, artifact) for block in _blocks(step, artifact) if block["type"] != "funnel")
     if artifact is not None:
         metrics = {name: _number(value) for name, value in artifact.manifest["metrics"].items()}
         body += f"<details><summary>metrics</summary>{_pairs(metrics)}</details>" if metrics else ""
@@ -147,8 +147,6 @@ def _block(block: Mapping[str, Any], artifact: Artifact | None) -> str:
     title = f"<h4>{escape(block['title'])}</h4>" if block["title"] else ""
     if block["type"] == "table":
         return title + _table(block["columns"], block["rows"])
-    if block["type"] == "funnel":
-        return _funnel(block["title"], block)
     if block["type"] == "image" and artifact is not None:
         return f"<figure>{title}{_picture(artifact.path / block['file'], block['title'])}</figure>"
     if block["type"] == "text":

@@ -72,7 +72,7 @@ def house(tmp_path: Path) -> Path:
         "__init__.py": "__version__ = '1'\n",
         "registry.py": "STEPS = {'b.two': 'danlu.b.two:Two'}\n",
         "a/__init__.py": "",
-        "a/one.py": "from danlu import registry\nfrom danlu.words import tables\n\ndef run():\n    from ..late import deep\n",
+        "a/one.py": "from danlu import registry\nimport danlu.words.tables\ndef run():\n    from ..late import deep\n",
         "late/__init__.py": "",
         "late/deep.py": "import importlib\n\ndef go():\n    return importlib.import_module('danlu.late.string')\n",
         "late/string.py": "X = 1\n",

@@ -1,7 +1,8 @@
-"""A run is stopped in every way there is, and goes on: finished steps stay, nothing is half there, the end is the same."""
+"""A run is stopped in every way there is, and goes on: finished steps stay, nothing is half there, the end the same."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -239,9 +240,9 @@ def test_a_full_disk_is_one_clear_error_and_nothing_is_lost(kitchen: Path, danlu
 
 def test_a_disk_that_is_full_from_the_start(kitchen: Path, danlu: Danlu, small_disk: Path) -> None:
     Store(small_disk / "store")
-    with pytest.raises(OSError, match="No space"), (small_disk / "ballast").open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
+    with contextlib.suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
     full = danlu(*RUN, "--store", str(small_disk / "store"))
     assert full.returncode == 5, full.stderr
     assert "the disk is full" in full.stderr

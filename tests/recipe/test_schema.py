@@ -65,7 +65,8 @@ steps:
     )
     code = (
         "import sys; from danlu.cli.main import main; code = main(['plan', 'bad.yaml'])\n"
-        "print(sorted({'torch', 'transformers', 'mlflow', 'gradio', 'numpy', 'opencc'} & set(sys.modules))); sys.exit(code)"
+        "heavy = {'torch', 'transformers', 'mlflow', 'gradio', 'numpy', 'opencc'}\n"
+        "print(sorted(heavy & set(sys.modules))); sys.exit(code)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=kitchen, env=environment(), text=True, capture_output=True, timeout=60
