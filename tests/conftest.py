@@ -40,18 +40,8 @@ def tiny_tokenizer():
     from danlu.model.tokens import tokenizer_of
 
     control = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
-    pieces = [
-        "\n",
-        "▁",
-        *"abcdefghijklmnopqrstuvwxyz",
-        *"丹爐是一座煉丹的爐子嗎？。ABC",
-        "丹爐",
-        "▁a",
-        "us",
-        "user",
-        "mo",
-    ]
-    pieces = list(dict.fromkeys(pieces))
+    letters = "abcdefghijklmnopqrstuvwxyzABC丹爐是一座煉的子嗎？。"
+    pieces = ["\n", "▁", *letters, "丹爐", "▁a", "us", "user", "mo"]
     tokens = control + [f"<0x{byte:02X}>" for byte in range(256)] + pieces
     tokenizer = tokenizer_of(
         {

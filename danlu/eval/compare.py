@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from danlu.artifact import Artifact, Draft
-from danlu.errors import DataError
+from danlu.errors import DataError, ModelError
 from danlu.eval.choice import Question, accuracy, read_questions
 from danlu.eval.statistics import ratio
 from danlu.model.scorer import Pair
@@ -100,6 +100,8 @@ class Compare(Step[CompareSettings]):
         questions = read_questions(settings.questions) if settings.questions else []
         tokenizer = load.load_tokenizer(inputs["tuned"].path)
         folders = {"base": find.locate(settings.base, track=track), "tuned": inputs["tuned"].path}
+        if load.load_tokenizer(folders["base"]).get_vocab() != tokenizer.get_vocab():
+            raise ModelError(f"{settings.base} has another vocabulary than {settings.tuned}: is it the model before?")
         found = {
             name: measure(load.load_model(folder), tokenizer, held, questions, settings, track)
             for name, folder in folders.items()
