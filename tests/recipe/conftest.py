@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,21 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kitchen import HERE, RECIPE, environment
 
 from danlu import registry
-
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-
-RECIPE = """\
-recipe: toy
-description: 一個小小的食譜
-seed: 7
-steps:
-  read: {use: toy.read, paths: [texts]}
-  count: {use: toy.count, documents: read}
-  slow: {use: toy.slow, examples: count}
-"""
 
 
 @pytest.fixture
@@ -46,13 +33,6 @@ def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("DANLU_STORE", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path
-
-
-def environment(**more: str) -> dict[str, str]:
-    """The environment of a fresh process; `first` is put before everything on its PYTHONPATH."""
-    path = os.pathsep.join(filter(None, [more.pop("first", ""), str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    kept = {k: v for k, v in os.environ.items() if k not in ("DANLU_STORE", "MLFLOW_TRACKING_URI")}
-    return {**kept, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **more}
 
 
 @pytest.fixture

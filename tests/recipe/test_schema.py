@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import RECIPE, environment
+from kitchen import RECIPE, environment
 
 from danlu.errors import Problem, RecipeError
 from danlu.recipe.schema import read_recipe

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from kitchen import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
 from blocked_network import attempts, blocked
@@ -23,7 +23,7 @@ NOT_CI = {"CI": "", "PYTEST_CURRENT_TEST": "", "GITHUB_ACTIONS": ""}
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A kitchen in which the recipe ran twice, the second time failing at a gate, without a network."""
-    from conftest import HERE, RECIPE, environment
+    from kitchen import HERE, RECIPE, environment
 
     kitchen = tmp_path_factory.mktemp("tracked")
     (kitchen / "texts").mkdir()
