@@ -25,8 +25,8 @@ examples:
   danlu text check --allow names.txt draft   leave the words of names.txt (one a line) alone
   pbpaste | danlu text check -               standard input; with --fix, mended on standard output
 
-left alone: code (fenced, inline, <pre>, <code>), addresses, HTML tags, block quotes (> ...), a quotation marked as mainland
-usage (「軟件」（中國用語）), and whatever stands between <!-- danlu: off --> and <!-- danlu: on -->.
+left alone: code (fenced, inline, <pre>, <code>), addresses, HTML tags, block quotes (> ...), a quotation marked as
+mainland usage (「軟件」（中國用語）), and whatever stands between <!-- danlu: off --> and <!-- danlu: on -->.
 
 exit code: 0 clean, 1 hits, 2 wrong usage, 5 a file cannot be written, 6 a file cannot be read as text.
 """
@@ -49,9 +49,7 @@ class Result:
 
 
 def add(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "text", description="Traditional Chinese as Taiwan writes it.", epilog=EPILOG
-    )
+    parser = subparsers.add_parser("text", description="Traditional Chinese as Taiwan writes it.", epilog=EPILOG)
     parser.set_defaults(run=lambda args: parser.print_help() or 2)
     actions = parser.add_subparsers(metavar="ACTION")
     check = actions.add_parser(
@@ -62,7 +60,7 @@ def add(subparsers: Any) -> None:
     )
     check.add_argument("paths", nargs="+", metavar="FILE", help="a file, a folder, or - for standard input")
     check.add_argument("--fix", action="store_true", help="replace each hit by the Taiwan word, in place")
-    check.add_argument("--allow", type=Path, metavar="FILE", help="words to leave alone, one a line; # begins a comment")
+    check.add_argument("--allow", type=Path, metavar="FILE", help="words to leave alone, one a line; # a comment")
     check.add_argument("--json", action="store_true", help="print the result as JSON")
     check.set_defaults(run=run)
 
@@ -102,7 +100,7 @@ def _expanded(path: Path) -> list[str]:
         found = sorted(each for each in path.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file())
         kept = [str(each) for each in found if not any(part.startswith(".") for part in each.relative_to(path).parts)]
         if not kept:
-            raise UsageError("nothing to check in this folder", where=str(path), next=f"it holds no {', '.join(ENDINGS)}")
+            raise UsageError(f"nothing to check here: no {', '.join(ENDINGS)}", where=str(path))
         return kept
     if not path.exists():
         known = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []

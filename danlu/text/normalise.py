@@ -3,7 +3,8 @@
 In this order: line ends to `\\n`; control, zero-width and direction characters out; NFC, Kangxi radicals to characters;
 full-width letters and digits to half-width; every kind of space to a space, none at line ends, at most one empty line;
 and, outside of Markdown code, Chinese punctuation: , ; : ! ? after a Chinese character to their full-width forms, a
-full stop between two Chinese characters to 。, “中文” to 「中文」, 。。。 to ……, small and vertical forms to usual ones.
+full stop between two Chinese characters to 。, “中文” to 「中文」, 。。。 to ……, small and vertical forms to the
+usual ones.
 
 Not covered: spaces that a PDF left between characters, hyphenation, half-width brackets, words.
 """

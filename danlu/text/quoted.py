@@ -5,7 +5,7 @@ Left alone are:
 - fenced code blocks (``` or ~~~), inline code (`...`), and `<pre>`, `<code>`, `<script>`, `<style>` elements;
 - HTML tags with their attributes and HTML comments, addresses (https://...) and the target of a Markdown link;
 - block quotes (lines that begin with `>`), except alerts (`> [!NOTE]`), which are the author's own words;
-- a quotation in 「」, 『』 or “” with a note beside it that it is mainland usage, before or after it: 「軟件」（中國用語）,
+- a quotation in 「」, 『』 or “” with a note before or after it that it is mainland usage: 「軟件」（中國用語）,
   大陸稱「軟件」 - see MARKERS;
 - everything between `<!-- danlu: off -->` and `<!-- danlu: on -->` (or the end).
 
@@ -18,14 +18,20 @@ import re
 
 Span = tuple[int, int]
 
-MARKERS = r"(?:中國大陸|中國|大陸|簡體中文|簡體|簡中|对岸|對岸)(?:的|地區|那邊)?(?:用語|用詞|術語|說法|譯名|譯法|寫法|慣用|稱為|稱作|稱|叫做|叫|譯為|譯作|譯|說|作|字)?"
+MARKERS = (
+    r"(?:中國大陸|中國|大陸|簡體中文|簡體|簡中|对岸|對岸)(?:的|地區|那邊)?"
+    r"(?:用語|用詞|術語|說法|譯名|譯法|寫法|慣用|稱為|稱作|稱|叫做|叫|譯為|譯作|譯|說|作|字)?"
+)
 
 _OFF = re.compile(r"<!--\s*danlu:\s*off\s*-->.*?(?:<!--\s*danlu:\s*on\s*-->|\Z)", re.S)
 _FENCE = re.compile(r"^[ \t]*(?:>[ \t]*)*(`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?:>[ \t]*)*\1[`~]*[ \t]*$|\Z)", re.S | re.M)
 _INLINE = re.compile(r"(?<!`)(`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)\1(?!`)", re.S)
 _ELEMENT = re.compile(r"<(pre|code|script|style)\b[^>]*>.*?</\1\s*>", re.S | re.I)
 _TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]*>", re.S)
-_ADDRESS = re.compile(r"(?:https?|ftp|file)://[^\s<>\"'，。；、！？「」『』（）()\u3400-\u9fff]+|(?<=\]\()[^()\s]*(?=[ )])")
+_ADDRESS = re.compile(
+    r"(?:https?|ftp|file)://(?:[^\s<>\"'，。；、！？「」『』（）()\u3400-\u9fff]|(?<=[/=_-])[\u3400-\u9fff]+)+"
+    r"|(?<=\]\()[^()\s]*(?=[ )])"
+)
 _BLOCK_QUOTE = re.compile(r"(?:^[ \t]{0,3}>[^\n]*(?:\n|\Z))+", re.M)
 _ALERT = re.compile(r"[ \t]*>[ \t]*\[!\w+\]")
 _QUOTE = r"(?:「[^「」\n]{1,60}」|『[^『』\n]{1,60}』|“[^“”\n]{1,60}”)"

@@ -1,9 +1,9 @@
 """Where Chinese and mixed text ends its sentences.
 
-A sentence ends at 。！？ (with any closing quotes and brackets after it), at ! or ? before a space or a Chinese character, at a
-full stop before a space that is no decimal, abbreviation or list number, at an empty line, and at the end of a line that is
-no part of a hard-wrapped paragraph (headings, list items, table rows, short lines). It does not end inside 「」 『』 （） 《》
-“”, nor after a quotation that its own sentence goes on from: 「好。」他說。 is one sentence.
+A sentence ends at 。！？ (with any closing quotes and brackets after it), at ! or ? before a space or a Chinese
+character, at a full stop before a space that is no decimal, abbreviation or list number, at an empty line, and at the
+end of a line that is no part of a hard-wrapped paragraph (headings, list items, table rows, short lines). It does not
+end inside 「」 『』 （） 《》 “”, nor after a quotation that its sentence goes on from: 「好。」他說。 is one sentence.
 
 Not covered: poems without punctuation on long lines, and languages other than Chinese and English.
 """
@@ -14,9 +14,12 @@ import re
 
 Span = tuple[int, int]
 
-_ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|etc|Fig|Eq|No|Vol|pp|cf|al|e\.g|i\.e|Inc|Ltd|Co)|\b[A-Z]|^\s*\d+)\Z")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|etc|Fig|Eq|No|Vol|pp|cf|al|e\.g|i\.e|Inc|Ltd|Co)|\b[A-Z]|^\s*\d+)\Z"
+)
 _OPEN = "「『（《〈【(“"
 _CLOSE = "」』）》〉】)”"
+_QUOTE_CLOSE = "」』”"
 _PAIR = dict(zip(_CLOSE, _OPEN, strict=True))
 _MARK = re.compile(r"[。！？!?.…\n「『（《〈【(“」』）》〉】)”]")
 _GOES_ON = re.compile(r"[，、；：,;:。！？的]|[^\s，。；！？「」\n]{0,4}[說道問答喊叫寫][，。：]")
@@ -61,13 +64,15 @@ def _ends(text: str) -> list[int]:
                 opened.pop()
             if opened:
                 opened.pop()
-            if not opened and _ended_inside(text, at) and not _GOES_ON.match(text, at + 1):
+            if not opened and mark in _QUOTE_CLOSE and _ended_inside(text, at) and not _GOES_ON.match(text, at + 1):
                 ends.append(at + 1)
         elif mark == "\n":
             if _line_ends(text, at):
                 opened.clear()
                 ends.append(at + 1)
-        elif _is_end(text, at, mark) and not (opened and at - opened[-1][1] < _LONGEST_QUOTE and _closes(text, at, opened)):
+        elif _is_end(text, at, mark) and not (
+            opened and at - opened[-1][1] < _LONGEST_QUOTE and _closes(text, at, opened)
+        ):
             opened.clear()
             ends.append(_after_marks(text, at + 1))
     return ends

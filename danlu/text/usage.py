@@ -1,13 +1,13 @@
 """Taiwan usage: finds Simplified characters and mainland terms, says the Taiwan word, and mends them.
 
-The vocabulary is two tables: OpenCC's (`opencc_phrases.tsv`) and ours (`terms.tsv`), which adds what OpenCC lacks, overrules it
-and says how the ambiguous words are judged by their neighbours. All is matched folded to Simplified characters, so that 軟件 and
-软件 are one term; where matches overlap the longest wins, then the leftmost.
+The vocabulary is two tables: OpenCC's (`opencc_phrases.tsv`) and ours (`terms.tsv`), which adds what OpenCC lacks,
+overrules it and says how the ambiguous words are judged by their neighbours. All is matched folded to Simplified
+characters, so that 軟件 and 软件 are one term; where matches overlap the longest wins, then the leftmost.
 
 What is left alone (code, addresses, block quotes, quotations marked as mainland usage) is in `danlu.text.quoted`.
 
-Not covered: grammar, style and word order; terms that neither table lists; ambiguous words without a telling neighbour (left
-alone); names of people and places beyond OpenCC's list.
+Not covered: grammar, style and word order; terms that neither table lists; ambiguous words without a telling neighbour
+(left alone); names of people and places beyond OpenCC's list.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def find(text: str, allow: Iterable[str] = frozenset()) -> list[Hit]:
     """Every hit in `text`, in order, none overlapping. Words in `allow` are left alone, with all that they contain."""
     alone = quoted.merged(quoted.spans(text) + _occurrences(text, allow))
     terms = [match for match in _terms(text) if not _inside(match.start, match.end, alone)]
-    found = [(match.start, match.end, match.taiwan, "term") for match in terms]
+    found: list[tuple[int, int, str, Kind]] = [(match.start, match.end, match.taiwan, "term") for match in terms]
     present = variants.simplified().keys() & set(text)
     if present:
         taken = quoted.merged(alone + [(match.start, match.end) for match in terms])
@@ -118,7 +118,7 @@ class Cue(NamedTuple):
 
 
 class Term(NamedTuple):
-    """One row of the vocabulary. `taiwan` None protects the word; else it is a hit when `only` holds and `never` does not."""
+    """One row of the vocabulary: a hit when `only` holds and `never` does not; `taiwan` None protects the word."""
 
     taiwan: str | None
     only: Cue | None = None
@@ -145,7 +145,7 @@ class Vocabulary(NamedTuple):
 
 @lru_cache(maxsize=1)
 def vocabulary() -> Vocabulary:
-    """Both tables, folded; ours overrules OpenCC's, and a Taiwan word is no hit where it holds a mainland one (浮水印)."""
+    """Both tables, folded; ours overrules OpenCC's. A Taiwan word that holds a mainland one (浮水印) is protected."""
     opencc = {variants.fold(term).lower(): [Term(taiwan)] for term, taiwan in variants.rows("opencc_phrases.tsv")}
     ours: dict[str, list[Term]] = {}
     for row in variants.rows("terms.tsv"):
@@ -159,8 +159,8 @@ def vocabulary() -> Vocabulary:
         if folded not in terms and any(piece in terms for piece in _pieces(folded)):
             terms[folded] = [Term(None)]
     lengths: dict[str, set[int]] = {}
-    for term in terms:
-        lengths.setdefault(term[:2], set()).add(len(term))
+    for known in terms:
+        lengths.setdefault(known[:2], set()).add(len(known))
     return Vocabulary(terms, {pair: tuple(sorted(found, reverse=True)) for pair, found in lengths.items()})
 
 
@@ -223,7 +223,7 @@ _CLAUSE = re.compile(r"[^\s，。、；：！？,.;:!?「」『』“”（）()
 
 
 def _simplified(text: str, present: set[str], taken: list[quoted.Span]) -> Iterator[tuple[int, int, str]]:
-    """Runs of Simplified characters (those `present`) outside of `taken`, with their Taiwan form as their clause gives it.
+    """Runs of Simplified characters (those `present`) outside of `taken`, with the Taiwan form that the clause gives.
 
     In a clause without Traditional characters, those that both scripts use are judged too (头发后面 → 頭髮後面).
     """
@@ -277,11 +277,11 @@ def _occurrences(text: str, words: Iterable[str]) -> list[quoted.Span]:
     return [match.span() for match in re.finditer(pattern, text)] if pattern else []
 
 
-def _located(text: str, found: list[tuple[int, int, str, str]]) -> Iterator[Hit]:
+def _located(text: str, found: list[tuple[int, int, str, Kind]]) -> Iterator[Hit]:
     line, line_start = 1, 0
     for start, end, taiwan, kind in found:
         newlines = text.count("\n", line_start, start)
         if newlines:
             line += newlines
             line_start = text.rfind("\n", 0, start) + 1
-        yield Hit(start, end, line, start - line_start + 1, text[start:end], taiwan, "term" if kind == "term" else "simplified")
+        yield Hit(start, end, line, start - line_start + 1, text[start:end], taiwan, kind)
