@@ -91,6 +91,8 @@ def encode(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> tupl
 def adapted(model: Any, settings: SftSettings) -> Any:
     """`model` with a fresh LoRA adapter (its second matrix is zero, so that nothing has changed yet) and packed
     attention."""
+    import warnings
+
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -105,13 +107,15 @@ def adapted(model: Any, settings: SftSettings) -> Any:
         target_modules=settings.targets,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft reads a property that transformers has renamed
+        return get_peft_model(model, config)
 
 
 def save_adapter(model: Any, tokenizer: Any, settings: SftSettings, fingerprint: str, out: Draft) -> None:
     """Write the adapter in peft's format, with the tokenizer, the template and which weights it belongs to."""
     model.peft_config["default"].base_model_name_or_path = settings.model
-    model.save_pretrained(out.path, safe_serialization=True)
+    model.save_pretrained(out.path, safe_serialization=True, save_embedding_layers=False)  # else it asks the hub
     tokenizer.save_pretrained(out.path)
     base = {"model": settings.model, "fingerprint": fingerprint}
     out.file("base.json").write_text(json.dumps(base, indent=1) + "\n", encoding="utf-8")
