@@ -34,37 +34,41 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
-def tiny_tokenizer():
-    """A SentencePiece tokenizer of 300 tokens or so (the bytes and a few pieces) with the gemma template."""
-    from danlu.model.template import ensure_template
-    from danlu.model.tokens import tokenizer_of
-
+def tiny_vocabulary():
+    """GGUF metadata of a SentencePiece vocabulary: control tokens, the bytes and a few pieces."""
     control = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
     letters = "abcdefghijklmnopqrstuvwxyzABC丹爐是一座煉的子嗎？。"
     pieces = ["\n", "▁", *letters, "丹爐", "▁a", "us", "user", "mo"]
-    tokens = control + [f"<0x{byte:02X}>" for byte in range(256)] + pieces
-    tokenizer = tokenizer_of(
-        {
-            "tokenizer.ggml.model": "llama",
-            "tokenizer.ggml.tokens": tokens,
-            "tokenizer.ggml.scores": [0.0] * 262 + [-float(place) for place in range(len(pieces))],
-            "tokenizer.ggml.token_type": [3, 3, 3, 2, 3, 3] + [6] * 256 + [1] * len(pieces),
-            "tokenizer.ggml.padding_token_id": 0,
-            "tokenizer.ggml.eos_token_id": 1,
-            "tokenizer.ggml.bos_token_id": 2,
-            "tokenizer.ggml.unknown_token_id": 3,
-            "tokenizer.ggml.add_bos_token": True,
-            "tokenizer.ggml.add_space_prefix": False,
-        },
-        "the test",
-    )
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": control + [f"<0x{byte:02X}>" for byte in range(256)] + pieces,
+        "tokenizer.ggml.scores": [0.0] * 262 + [-float(place) for place in range(len(pieces))],
+        "tokenizer.ggml.token_type": [3, 3, 3, 2, 3, 3] + [6] * 256 + [1] * len(pieces),
+        "tokenizer.ggml.padding_token_id": 0,
+        "tokenizer.ggml.eos_token_id": 1,
+        "tokenizer.ggml.bos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 3,
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.add_space_prefix": False,
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tiny_vocabulary):
+    """The tokenizer of that vocabulary, with the gemma template."""
+    from danlu.model.template import ensure_template
+    from danlu.model.tokens import tokenizer_of
+
+    tokenizer = tokenizer_of(tiny_vocabulary, "the test")
     ensure_template(tokenizer, "gemma")
     return tokenizer
 
 
 @pytest.fixture
-def speaking(tiny, tiny_tokenizer, tmp_path):
-    """A factory of Hugging Face folders of tiny models that speak through `tiny_tokenizer` and fit into GGUF."""
+def speaking(tiny, tiny_tokenizer, tiny_vocabulary, tmp_path):
+    """A factory of Hugging Face folders of tiny models that speak through `tiny_tokenizer` and fit into GGUF, laid out
+    as those of the built-in models."""
+    import gguf
 
     def make(name: str, seed: int = 0, **changed) -> Path:
         given = {"vocab_size": len(tiny_tokenizer), "layer_types": ["sliding_attention"] * 2, "sliding_window": 16}
@@ -72,6 +76,14 @@ def speaking(tiny, tiny_tokenizer, tmp_path):
         folder = tmp_path / name
         model.save_pretrained(folder)
         tiny_tokenizer.save_pretrained(folder)
+        writer = gguf.GGUFWriter(folder / "vocabulary.gguf", "gemma3")
+        for key, value in tiny_vocabulary.items():
+            kind = gguf.GGUFValueType.UINT32 if key.endswith("_id") else gguf.GGUFValueType.get_type(value)
+            inner = gguf.GGUFValueType.get_type(value[0]) if isinstance(value, list) else None
+            writer.add_key_value(key, value, kind, sub_type=inner)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.close()
         return folder
 
     return make
