@@ -48,6 +48,7 @@ class Track:
         bar = tqdm(
             total=total,
             desc=label,
+            file=sys.stderr if terminal else _Lines(),
             unit=unit,
             unit_scale=True,
             disable=self.quiet,
@@ -67,6 +68,17 @@ class Track:
                 bar.update(1)
         finally:
             bar.close()
+
+
+class _Lines:
+    """A log instead of a terminal: each state of a bar becomes a line of its own."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            print(text.strip(), file=sys.stderr, flush=True)
+
+    def flush(self) -> None:
+        return
 
 
 def _length(items: Iterable[object]) -> int | None:

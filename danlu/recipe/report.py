@@ -98,22 +98,26 @@ def _blocks(step: Mapping[str, Any], artifact: Artifact | None) -> list[dict[str
 
 def _funnels(record: Mapping[str, Any], artifacts: Mapping[str, Artifact]) -> str:
     stages = [
-        (step["name"], block)
+        (step, block)
         for step in record["steps"]
         for block in _blocks(step, artifacts.get(step["name"]))
         if block["type"] == "funnel"
     ]
-    return "".join(_funnel(f"{name}: {block['title']}", block) for name, block in stages)
+    return "".join(_funnel(_stage(step, block["title"]), block) for step, block in stages)
+
+
+def _stage(step: Mapping[str, Any], title: str) -> str:
+    said = title in (step["name"], step["use"].split(".")[-1])
+    return step["name"] if said else f"{step['name']}: {title}"
 
 
 def _funnel(title: str, block: Mapping[str, Any]) -> str:
     came, kept, unit = block["came"], block["kept"], escape(block["unit"])
     share = 100 / came if came else 0
-    dropped = sorted(block["dropped"].items(), key=lambda item: -item[1])
+    dropped = sorted(((why, n) for why, n in block["dropped"].items() if n), key=lambda item: -item[1])
     bars = f'<div class="kept" style="width:{kept * share:.2f}%"></div>' + "".join(
         f'<div class="lost" style="width:{count * share:.2f}%" title="{escape(reason)}: {count:,}"></div>'
         for reason, count in dropped
-        if count
     )
     why = "".join(f"<span>&minus;{count:,} {escape(reason)}</span>" for reason, count in dropped)
     return (

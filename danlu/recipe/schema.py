@@ -261,7 +261,7 @@ class _StepChecker:
                 what = f"{self.name}.{field}: {value!r} is not one of {expected}"
                 near = nearest(str(value), re.findall(r"'([^']*)'", expected))
             else:
-                message = found["msg"].removeprefix("Value error, ")
+                message = found["msg"].removeprefix("Value error, ").split(", unable to")[0]
                 message = message[:1].lower() + message[1:]
                 what = f"{self.name}.{field}: {message}, not {_short(value)}" if field else f"{self.name}: {message}"
             self.recipe.problem(what, place, key=key, near=near, next=f"danlu ls --steps {self.use}")

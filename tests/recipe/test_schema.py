@@ -74,7 +74,7 @@ steps:
     assert done.returncode == 2, done.stderr
     assert done.stdout.strip() == "[]"
     wanted = {
-        "bad.yaml:2:16": "data.read",
+        "bad.yaml:2:17": "data.read",
         "bad.yaml:3:36": "handbook",
         "bad.yaml:4:40": "more",
         "bad.yaml:5:39": None,  # examples needs examples, but clean makes documents
