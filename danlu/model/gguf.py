@@ -11,7 +11,7 @@ one that is installed, and reads tokenizers by a table of hub checksums: it woul
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -265,10 +265,11 @@ def write_vocabulary(source: Source, target: Path) -> None:
     writer.close()
 
 
-def copy_metadata(path: Path, writer: Any, prefix: str) -> None:
-    """Copy every metadata entry whose name starts with `prefix` from the GGUF file `path`, types unchanged."""
+def copy_metadata(path: Path, writer: Any, prefix: str, skip: Collection[str] = ()) -> None:
+    """Copy every metadata entry whose name starts with `prefix`, but for `skip`, from the GGUF file `path`, types
+    unchanged."""
     gguf = need("gguf", "model")
     for name, field in gguf.GGUFReader(path).fields.items():
-        if name.startswith(prefix):
+        if name.startswith(prefix) and name not in skip:
             inner = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
             writer.add_key_value(name, field.contents(), field.types[0], sub_type=inner)

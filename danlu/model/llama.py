@@ -1,8 +1,8 @@
 """llama.cpp below its server: the logits of every position, tokens, metadata, and quantizing of rows.
 
-The library is the one inside xllamacpp, the wheel that also serves (`danlu.model.llama_server`): what is measured is what
-answers. Its C functions are exported, and ctypes calls them; the two structures passed by value are declared here,
-and `_library` checks them against the values that llama.cpp fills in, so that a release with another layout is
+The library is the one inside xllamacpp, the wheel that also serves (`danlu.model.llama_server`): what is measured is
+what answers. Its C functions are exported, and ctypes calls them; the two structures passed by value are declared
+here, and `_library` checks them against the values that llama.cpp fills in, so that a release with another layout is
 refused instead of misread. (llama-cpp-py-sync carries a libllama too, but its wheels need glibc 2.38.)
 
 Not covered: GPUs, several sequences at once.

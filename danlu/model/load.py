@@ -18,7 +18,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model or adapter folder, with the chat template that was saved with it (None when none was)."""
+    """The tokenizer of a model or adapter folder, with the chat template that was saved with it, if any."""
     need("transformers", "model")
     from transformers import AutoTokenizer
 

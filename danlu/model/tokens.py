@@ -1,8 +1,8 @@
 """A Hugging Face tokenizer from the vocabulary inside a GGUF file.
 
 Two kinds, as llama.cpp names them: "llama" (SentencePiece BPE with byte fallback: Gemma) and "gpt2" (byte-level BPE).
-The pieces are the file's; the merges of a SentencePiece vocabulary are recovered from its scores, as llama.cpp joins the
-pair whose union scores highest. That the tokens equal llama.cpp's own is tested on thousands of strings.
+The pieces are the file's; the merges of a SentencePiece vocabulary are recovered from its scores, as llama.cpp joins
+the pair whose union scores highest. That the tokens equal llama.cpp's own is tested on thousands of strings.
 """
 
 from __future__ import annotations
@@ -118,3 +118,11 @@ def _add_special(backend: Tokenizer, metadata: dict[str, Any]) -> None:
             pair=f"{tokens[bos]} $A {tokens[bos]} $B",
             special_tokens=[(tokens[bos], bos)],
         )
+
+
+def write_vocabulary_of(tokenizer: Any, size: int, writer: Any, where: str) -> None:
+    """Write the GGUF metadata of a fast tokenizer (tokenizer.json) with `size` tokens, the inverse of `tokenizer_of`.
+
+    Covered: BPE with byte fallback whose tokens are numbered by rank (Gemma, Llama 2), and byte-level BPE with a
+    splitting rule that llama.cpp knows by name. `quant.gguf` compares the tokens afterwards.
+    """
