@@ -122,7 +122,7 @@ def test_a_simplified_term_is_one_hit_and_characters_follow_their_clause():
         ("產品質量", "產品品質"),
         ("英語水平很高", "英語水準很高"),
         ("打開文件夾", "打開資料夾"),
-        ("文件的後綴是 .csv", "檔案的後綴是 .csv"),
+        ("文件的後綴是 .csv", "檔案的副檔名是 .csv"),
         ("Python 程序", "Python 程式"),
         ("聽說這份履歷的信息太少", "聽說這份履歷的資訊太少"),
         ("手機發送信息", "手機發送訊息"),
