@@ -14,12 +14,9 @@ from danlu.registry import From, ModelName, Settings, Step, markers
 
 
 def steps() -> list[dict[str, str]]:
-    """Each step word with what it makes and the first line of its docstring."""
+    """Each step word with what it makes and the first sentence of its docstring."""
     classes = {word: registry.step_class(word) for word in registry.STEPS}
-    return [
-        {"use": word, "makes": found.makes, "summary": _doc(found).splitlines()[0] if _doc(found) else ""}
-        for word, found in classes.items()
-    ]
+    return [{"use": word, "makes": found.makes, "summary": _summary(found)} for word, found in classes.items()]
 
 
 def step(word: str) -> dict[str, Any]:
@@ -69,6 +66,11 @@ def schema() -> dict[str, Any]:
 
 def _doc(found: type[Step[Settings]]) -> str:
     return inspect.cleandoc(found.__doc__ or "")
+
+
+def _summary(found: type[Step[Settings]]) -> str:
+    paragraph = " ".join(_doc(found).split("\n\n")[0].split())
+    return re.split(r"(?<=\.) (?=[A-Z])", paragraph)[0]
 
 
 def _type(marker: object, annotation: Any) -> str:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from danlu.artifact import Artifact, Store
-from danlu.recipe.graph import Node, draw
+from danlu.recipe.graph import Node, _apart, draw
 from danlu.recipe.report import render
 
 HOSTILE = "<script>alert('壞')</script>\"'><img src=x onerror=alert(1)>"
@@ -206,3 +208,21 @@ def test_the_graph_draws_every_box_inside_itself_and_no_two_on_each_other() -> N
         assert 0 <= x <= width - 168
         assert 0 <= y <= height - 46
         assert not [1 for a, b in boxes if (a, b) != (x, y) and abs(a - x) < 168 and abs(b - y) < 46]
+
+
+@given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=12), st.data())
+def test_places_keep_their_order_and_distance_and_their_mean(wanted: list[float], data: st.DataObject) -> None:
+    gaps = data.draw(st.lists(st.floats(1, 200), min_size=len(wanted) - 1, max_size=len(wanted) - 1))
+    places = _apart(wanted, gaps)
+    assert all(b - a >= gap - 1e-6 for a, b, gap in zip(places, places[1:], gaps, strict=False))
+    assert sum(places) == pytest.approx(sum(wanted), abs=1e-4), "nothing is pushed further than it must be"
+
+
+@given(st.integers(1, 14), st.data())
+def test_any_graph_without_a_cycle_can_be_drawn(count: int, data: st.DataObject) -> None:
+    pairs = [(a, b) for b in range(count) for a in range(b)]
+    chosen = data.draw(st.lists(st.sampled_from(pairs), unique=True, max_size=30)) if pairs else []
+    svg = draw([Node(str(i), str(i), "", "made") for i in range(count)], [(str(a), str(b)) for a, b in chosen])
+    assert svg.count("<rect") == count
+    assert svg.count('class="line"') == len(chosen)
+    assert "nan" not in svg
