@@ -10,6 +10,7 @@ non-padding tokens are counted. `agreement` is the largest relative difference b
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import tempfile
@@ -24,15 +25,23 @@ MODEL = "gemma-3-270m"
 
 def build_examples(count: int) -> list[dict[str, Any]]:
     """Tokenized training examples of the tutor: the handbook through the data steps of recipes/tutor.yaml."""
+    from danlu.artifact import Store
     from danlu.model import find, load
-    from danlu.recipe.run import run_recipe
+    from danlu.recipe.plan import make_plan
+    from danlu.recipe.run import run
+    from danlu.recipe.schema import read_recipe
+    from danlu.recipe.tracking import tracker
     from danlu.records import Example, read_jsonl
     from danlu.track import Track
     from danlu.train.sft import encode
 
-    with tempfile.TemporaryDirectory() as store:
-        made = run_recipe(ROOT / "recipes" / "tutor.yaml", store=Path(store), until="split", track="none")
-        examples = list(read_jsonl(made["split"].file("train.jsonl"), Example))
+    plan = make_plan(read_recipe(ROOT / "recipes" / "tutor.yaml"))
+    upto_split = [step.name for step in plan.steps].index("split") + 1
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        data = dataclasses.replace(plan, steps=plan.steps[:upto_split])
+        made = run(data, store, Track(quiet=True), tracker("none", store)).artifacts["split"]
+        examples = list(read_jsonl(made.file("train.jsonl"), Example))
     tokenizer = load.load_tokenizer(find.locate(MODEL, track=Track()))
     encoded, _ = encode(examples, tokenizer, max_tokens=1024)
     step = max(1, len(encoded) // count)
