@@ -130,10 +130,15 @@ def _pieces(text: str, section: Section, target: int) -> list[Span]:
         while end - start > 2 * target:
             soft = [match.end() for match in _SOFT.finditer(text, start + target, start + 2 * target)]
             cut = soft[-1] if soft else start + 2 * target
-            pieces.append((start, cut))
+            pieces.append(_trimmed(text, start, cut))
             start = cut
-        pieces.append((start, end))
-    return pieces
+        pieces.append(_trimmed(text, start, end))
+    return [(start, end) for start, end in pieces if start < end]
+
+
+def _trimmed(text: str, start: int, end: int) -> Span:
+    piece = text[start:end]
+    return start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())
 
 
 def _packed(pieces: list[Span], target: int, overlap: int) -> list[Span]:
