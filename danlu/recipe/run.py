@@ -243,6 +243,8 @@ class _Runner:
             with _storage(self.folder):
                 self._save()
                 write_whole(self.folder / "report.html", report.render(asdict(self.record), self.artifacts))
+                for name, value in self.record.figures.items():
+                    self.tracker.metric(name, value, None)
                 self.tracker.end(state, self.folder / "report.html", self.record.text)
         except Exception as error:
             if state == "finished":

@@ -87,6 +87,7 @@ def test_status_parameters_and_tags(client: object) -> None:
     assert tags["danlu.state.count"] == "made"
     assert tags["danlu.set.0"] == "count.rank=16"
     assert "danlu.state.gate" not in tags
+    assert second.data.metrics["gate.agreement"] == 0.5, "the figures of a failed gate"  # type: ignore[attr-defined]
 
 
 def test_metrics_of_a_step_have_their_curve(client: object) -> None:
