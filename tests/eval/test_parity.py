@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from danlu.errors import DataError, GateError, ModelError
-from danlu.eval.parity import DEFAULT_BOUNDS, chosen
+from danlu.eval.parity import Bound, chosen, report
 from danlu.model import find, load, template
 from danlu.model.llama import LlamaLogits
 from danlu.quant.gguf import write
@@ -85,27 +85,31 @@ def agreement(p: np.ndarray, q: np.ndarray) -> tuple[float, float]:
     return float((p.argmax(-1) == q.argmax(-1)).sum()), float((np.exp(a) * (a - b)).sum())
 
 
-def test_one_model_in_every_form_passes_and_the_figures_are_numpys(chain, held, tmp_path, tiny_tokenizer):
-    artifact = chain(tokens=5000)
-    found = json.loads(artifact.file("parity.json").read_text("utf-8"))
-    assert set(found) == {"adapter", *FILES}
-    assert all(found[name]["top1"] >= DEFAULT_BOUNDS[name].top1 for name in found)
-    sequences = [template.encode(tiny_tokenizer, example.messages)[0] for example in held]
-    models = {name: load.load_model(tmp_path / name) for name in ("merged", "adapter")}
-    sums = {name: np.zeros(2) for name in found}
+def by_numpy(root, merged, sequences) -> dict[str, tuple[float, float]]:
+    """Name → (share of the same top-1, mean KL)."""
+    models = {"merged": load.load_model(root / merged), "adapter": load.load_model(root / "adapter")}
+    sums = {name: np.zeros(2) for name in ("adapter", *FILES)}
     for ids in sequences:
         with torch.no_grad():
             logits = {name: model(input_ids=torch.tensor([ids])).logits[0].numpy() for name, model in models.items()}
         for word, file in FILES.items():
-            with LlamaLogits(tmp_path / "gguf" / file, n_ctx=512) as opened:
+            with LlamaLogits(root / "gguf" / file, n_ctx=512) as opened:
                 logits[word] = opened.logits(ids)
-        for name in found:
-            sums[name] += agreement(logits["merged"], logits[name])
-    n = sum(map(len, sequences))
-    for name, facts in found.items():
-        assert facts["n"] == n
-        assert facts["top1"] == pytest.approx(sums[name][0] / n)
-        assert facts["kl"] == pytest.approx(sums[name][1] / n, rel=1e-2, abs=1e-7)
+        for name, total in sums.items():
+            total += agreement(logits["merged"], logits[name])
+    return {name: tuple(total / sum(map(len, sequences))) for name, total in sums.items()}
+
+
+def test_one_model_in_every_form_passes_and_the_figures_are_numpys(chain, held, tmp_path, tiny_tokenizer):
+    artifact = chain(tokens=5000)
+    found = json.loads(artifact.file("parity.json").read_text("utf-8"))
+    assert set(found) == {"adapter", *FILES}
+    sequences = [template.encode(tiny_tokenizer, example.messages)[0] for example in held]
+    for name, (top1, kl) in by_numpy(tmp_path, "merged", sequences).items():
+        facts = found[name]
+        assert facts["n"] == sum(map(len, sequences))
+        assert facts["top1"] == pytest.approx(top1)
+        assert facts["kl"] == pytest.approx(kl, rel=1e-2, abs=1e-7)
         assert artifact.manifest["metrics"][f"{name}.kl"] == facts["kl"]
     assert found["q8_0"]["kl"] > found["f32"]["kl"]
 
@@ -116,12 +120,30 @@ def test_the_same_bytes_again(chain):
     assert first.manifest["report"] == second.manifest["report"]
 
 
-def test_a_merge_that_lost_something_stops_with_the_figures(chain, tmp_path, tiny_tokenizer):
+def test_a_merge_that_lost_something_stops_with_the_figures(chain, held, tmp_path, tiny_tokenizer):
     save_merged(tmp_path / "adapter", tmp_path / "broken", tiny_tokenizer, disturb=0.1)
     with pytest.raises(GateError, match=r"adapter .*f32 .*q8_0") as caught:
-        chain(merged=tmp_path / "broken")
-    assert set(caught.value.figures) == {f"{name}.{kind}" for name in ("adapter", *FILES) for kind in ("top1", "kl")}
-    assert caught.value.figures["adapter.kl"] > 1e-3
+        chain(merged=tmp_path / "broken", tokens=5000)
+    sequences = [template.encode(tiny_tokenizer, example.messages)[0] for example in held]
+    expected = {}
+    for name, (top1, kl) in by_numpy(tmp_path, "broken", sequences).items():
+        assert kl > 1e-2
+        expected |= {f"{name}.top1": top1, f"{name}.kl": kl}
+    assert caught.value.figures == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("top1", "kl", "good"),
+    [(0.9, 0.1, True), (1.0, 0.0, True), (0.899, 0.0, False), (1.0, 0.101, False), (1.0, float("nan"), False)],
+)
+def test_both_bounds_hold_and_touching_one_is_within(bench, top1, kl, good):
+    results = {"f16": {"top1": top1, "kl": kl, "n": 1000}}
+    with bench.store.draft("report") as draft:
+        if good:
+            report(draft, results, {"f16": Bound(top1=0.9, kl=0.1)}, 3)
+        else:
+            with pytest.raises(GateError, match="f16"):
+                report(draft, results, {"f16": Bound(top1=0.9, kl=0.1)}, 3)
 
 
 def test_an_adapter_that_was_not_merged_stops(chain, tmp_path):
