@@ -57,6 +57,7 @@ class Assistant:
     mode             "generated", "quoted" (nothing of the model's answer was supported) or "refused"
     evidence         what the search found, 0 to 1
     passages         how many the model was given
+    passages_weak    how many were found, but by themselves below the threshold
     passages_cut     how many did not fit the context
     unsupported      sentences left out because no passage says them
     echoed           sentences left out because they only say the question again
@@ -73,12 +74,15 @@ class Assistant:
         question = self._question(messages)
         hits = self.searcher.search(question, self.settings.top)
         strength = evidence(hits)
-        facts: dict[str, Any] = {"evidence": round(strength, 3), "passages": 0, "passages_cut": 0}
+        facts: dict[str, Any] = {"evidence": round(strength, 3)}
         if strength < self.settings.threshold:
             yield Delta(REFUSAL, "stop", Usage(0, 0), [], {"mode": "refused", **facts})
             return
-        prompt, given = self._prompt(messages, question, hits, options)
-        facts.update(passages=len(given), passages_cut=len(hits) - len(given))
+        strong = [hit for hit in hits if evidence([hit]) >= self.settings.threshold] or hits[:1]
+        prompt, given = self._prompt(messages, question, strong, options)
+        facts.update(
+            passages=len(given), passages_weak=len(hits) - len(strong), passages_cut=len(strong) - len(given)
+        )
         yield from self._answer(prompt, question, [hit.chunk for hit in given], options, facts)
 
     def _question(self, messages: Sequence[Message]) -> str:
@@ -153,6 +157,7 @@ class Checked:
     _pending: str = ""
     _said: set[str] = field(default_factory=set)
     _started: bool = False
+    _gap: str = ""
 
     def feed(self, text: str) -> Iterator[Delta]:
         """Take a piece of text; give the sentences that it completes."""
@@ -160,8 +165,9 @@ class Checked:
         spans = sentences(self._pending)
         done = 0
         for (start, end), following in itertools.pairwise(spans):
-            gap = "\n" if "\n" in self._pending[end : following[0]] else ""
-            yield from self._sentence(self._pending[start:end], gap)
+            yield from self._sentence(self._pending[start:end])
+            if self._started and "\n" in self._pending[end : following[0]]:
+                self._gap = "\n"
             done = following[0]
         self._pending = self._pending[done:]
 
@@ -172,7 +178,7 @@ class Checked:
         if last and cut and last[-1] not in "。！？!?」』）":
             self.counts["cut_short"] += 1
         elif last:
-            yield from self._sentence(last, "")
+            yield from self._sentence(last)
 
     def cite(self, quote: Quote) -> int:
         """The number of a source, added when it is new. The quote is checked against the document itself."""
@@ -198,7 +204,7 @@ class Checked:
         self.sources = [*self.sources, {"n": len(self.sources) + 1, **entry}]
         return len(self.sources)
 
-    def _sentence(self, text: str, gap: str) -> Iterator[Delta]:
+    def _sentence(self, text: str) -> Iterator[Delta]:
         plain = _MARKER.sub("", text).strip()
         if not self._started and plain and REFUSAL.startswith(plain.rstrip("。")):
             self.refused = True
@@ -215,8 +221,8 @@ class Checked:
         if quote is None:
             self.counts["unsupported"] += 1
             return
-        self._started = True
-        yield Delta(f"{plain}[{self.cite(quote)}]{gap}", sources=self.sources)
+        gap, self._gap, self._started = self._gap, "", True
+        yield Delta(f"{gap}{plain}[{self.cite(quote)}]", sources=self.sources)
 
 
 def harmless(passage: str) -> str:

@@ -169,11 +169,21 @@ class Small(Scripted):
 
 def test_passages_that_do_not_fit_are_counted(searcher: Searcher) -> None:
     model = Small(300)
-    whole = gather(Assistant(model, searcher).stream(user(ASK), Options(max_tokens=50)))
+    assistant = Assistant(model, searcher, Grounding(threshold=0))
+    whole = gather(assistant.stream(user(ASK), Options(max_tokens=50)))
     assert whole.grounding is not None
     assert (whole.grounding["passages"] + whole.grounding["passages_cut"], whole.grounding["mode"]) == (3, "generated")
     assert whole.grounding["passages_cut"] > 0
     assert model.count(model.calls[0][0]) + 32 <= 300
+
+
+def test_weak_passages_are_not_given_to_the_model(searcher: Searcher) -> None:
+    model = Scripted([TRUE])
+    whole = gather(Assistant(model, searcher).stream(user("訪客停車怎麼收費？")))
+    assert whole.grounding is not None
+    assert whole.grounding["passages"] + whole.grounding["passages_weak"] == 3
+    assert whole.grounding["passages_weak"] > 0
+    assert "健身房" not in model.calls[0][0][-1].content
 
 
 @pytest.mark.parametrize(("context", "question"), [(100, ASK), (300, "很長的問題" * 100)])
