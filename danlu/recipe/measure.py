@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import importlib.metadata
 import os
 import platform
@@ -29,6 +32,7 @@ class Cost:
     peak = 0
 
     def __enter__(self) -> Cost:
+        _give_back()
         self._exact = _reset_high_water()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="peak-memory")
@@ -47,6 +51,13 @@ class Cost:
     def _watch(self) -> None:
         while not self._done.wait(0.1):
             self.peak = max(self.peak, _resident())
+
+
+def _give_back() -> None:
+    """Return what earlier steps left in the allocator to the system, so that a peak is the step's own."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc has it, others do not
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _reset_high_water() -> bool:
