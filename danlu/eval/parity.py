@@ -177,7 +177,7 @@ def _add(sums: dict[str, list[float]], name: str, reference: torch.Tensor, other
     if other.shape != reference.shape:
         raise ModelError(f"{name} has {other.shape[1]} tokens in its vocabulary, the model {reference.shape[1]}")
     total = sums.setdefault(name, [0.0, 0.0, 0.0])
-    for p, q in zip(reference.split(SLICE), other.split(SLICE), strict=True):
+    for p, q in zip(torch.split(reference, SLICE), torch.split(other, SLICE), strict=True):
         total[0] += float((p.argmax(-1) == q.argmax(-1)).sum())
         p, q = torch.log_softmax(p, -1), torch.log_softmax(q, -1)
         total[1] += float((p.exp() * (p - q)).sum(dtype=torch.float64))
