@@ -28,7 +28,7 @@ USER = "danlu"
 _FONTS = ["system-ui", "Noto Sans TC", "Noto Sans CJK TC", "PingFang TC", "Microsoft JhengHei", "sans-serif"]
 _CODE_FONTS = ["ui-monospace", "Noto Sans Mono CJK TC", "Consolas", "monospace"]
 _MODES = {
-    "generated": ("依據文件回答", "每一句都能在右側的原文中找到。"),
+    "generated": ("依據文件回答", "每一句都能在下面的原文中找到。"),
     "quoted": ("直接引用原文", "模型的說法無法由文件證實，因此只引用原文。"),
     "refused": ("文件中沒有提到", "檢索到的段落不足以回答這個問題。"),
 }
@@ -86,13 +86,14 @@ def _blocks(gradio: Any, service: Service, title: str, examples: Sequence[str]) 
                         {"left": "$", "right": "$", "display": False},
                     ],
                 )
-                with gradio.Row():
+                with gradio.Row(equal_height=True):
                     hint = "輸入問題，按 Enter 送出"
-                    box = gradio.Textbox(placeholder=hint, show_label=False, elem_id="question", scale=6, autofocus=True)
+                    box = gradio.Textbox(
+                        placeholder=hint, show_label=False, container=False, elem_id="question", scale=6, autofocus=True
+                    )
                     send = gradio.Button("送出", variant="primary", elem_id="send", scale=1, min_width=80)
-                with gradio.Row():
-                    stop = gradio.Button("停止", size="sm", elem_id="stop")
-                    clear = gradio.Button("清除對話", size="sm", elem_id="clear")
+                    stop = gradio.Button("停止", elem_id="stop", scale=0, min_width=64)
+                    clear = gradio.Button("清除", elem_id="clear", scale=0, min_width=64)
                 if examples:
                     gradio.Examples([[example] for example in examples], [box], label="試著問問看", elem_id="examples")
             with gradio.Column(scale=2, min_width=320):
