@@ -2,7 +2,8 @@
 
 The vocabulary is two tables: OpenCC's (`opencc_phrases.tsv`) and ours (`terms.tsv`), which adds what OpenCC lacks,
 overrules it and says how the ambiguous words are judged by their neighbours. All is matched folded to Simplified
-characters, so that 軟件 and 软件 are one term; where matches overlap the longest wins, then the leftmost.
+characters, so that 軟件 and 软件 are one term; where matches overlap the longest wins, then the leftmost. Where two
+common words (`words.tsv`) meet inside a term (少數|組員, 產業內|核心), there is no term.
 
 What is left alone (code, addresses, block quotes, quotations marked as mainland usage) is in `danlu.text.quoted`.
 
@@ -141,6 +142,8 @@ class Vocabulary(NamedTuple):
     """The rows of each term, in their order; the first that speaks is taken."""
     lengths: dict[str, tuple[int, ...]]
     """The lengths of the terms that begin with each pair of characters, longest first."""
+    words: frozenset[str]
+    """Common words of two characters that are no terms."""
 
 
 @lru_cache(maxsize=1)
@@ -161,7 +164,9 @@ def vocabulary() -> Vocabulary:
     lengths: dict[str, set[int]] = {}
     for known in terms:
         lengths.setdefault(known[:2], set()).add(len(known))
-    return Vocabulary(terms, {pair: tuple(sorted(found, reverse=True)) for pair, found in lengths.items()})
+    longest_first = {pair: tuple(sorted(found, reverse=True)) for pair, found in lengths.items()}
+    common = {variants.fold(row[0]) for row in variants.rows("words.tsv")}
+    return Vocabulary(terms, longest_first, frozenset(common - terms.keys()))
 
 
 def _pieces(word: str) -> Iterator[str]:
@@ -196,14 +201,14 @@ def _terms(text: str) -> Iterator[Match]:
         for length in pairs[folded[at : at + 2]]:
             if at + length <= len(folded) and folded[at : at + length] in words.terms:
                 if at >= reach:
-                    yield from _chosen(text, folded, cluster, words.terms)
+                    yield from _chosen(text, folded, cluster, words)
                     cluster = []
                 cluster.append((at, at + length))
                 reach = max(reach, at + length)
-    yield from _chosen(text, folded, cluster, words.terms)
+    yield from _chosen(text, folded, cluster, words)
 
 
-def _chosen(text: str, folded: str, cluster: list[tuple[int, int]], terms: dict[str, list[Term]]) -> list[Match]:
+def _chosen(text: str, folded: str, cluster: list[tuple[int, int]], words: Vocabulary) -> list[Match]:
     """Of overlapping matches the longest, then the leftmost; a hit where its neighbours say so."""
     kept: list[tuple[int, int]] = []
     for start, end in sorted(cluster, key=lambda span: (span[0] - span[1], span[0])):
@@ -211,7 +216,9 @@ def _chosen(text: str, folded: str, cluster: list[tuple[int, int]], terms: dict[
             kept.append((start, end))
     result = []
     for start, end in sorted(kept):
-        term = next((term for term in terms[folded[start:end]] if term.speaks(folded, start, end)), None)
+        if start and folded[start - 1 : start + 1] in words.words and folded[end - 1 : end + 1] in words.words:
+            continue
+        term = next((term for term in words.terms[folded[start:end]] if term.speaks(folded, start, end)), None)
         if term is not None and term.taiwan not in (None, text[start:end]):
             result.append(Match(start, end, term.taiwan))
     return result

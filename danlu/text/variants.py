@@ -9,8 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from danlu.extras import need
-
 
 def rows(name: str) -> list[list[str]]:
     """The rows of a tab-separated file of this package; `#` begins a comment line."""
@@ -68,7 +66,9 @@ def _plain() -> dict[int, str]:
 
 @lru_cache(maxsize=2)
 def _opencc(config: str) -> Any:
-    return need("opencc", "text").OpenCC(config)
+    import opencc
+
+    return opencc.OpenCC(config)
 
 
 def _in_gb2312(character: str) -> bool:
