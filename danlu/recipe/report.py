@@ -107,7 +107,7 @@ def _funnels(record: Mapping[str, Any], artifacts: Mapping[str, Artifact]) -> st
 
 
 def _stage(step: Mapping[str, Any], title: str) -> str:
-    said = title in (step["name"], step["use"].split(".")[-1])
+    said = title in (step["name"], step["use"], step["use"].split(".")[-1])
     return step["name"] if said else f"{step['name']}: {title}"
 
 
