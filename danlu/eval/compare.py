@@ -106,7 +106,7 @@ class Compare(Step[CompareSettings]):
             name: measure(load.load_model(folder), tokenizer, held, questions, settings, track)
             for name, folder in folders.items()
         }
-        out.funnel("eval.compare", len(examples), len(held), {"not-sampled": len(examples) - len(held)}, "examples")
+        out.text("Measured on", f"{len(held)} of {len(examples)} held-out examples, at even distances")
         write(out, settings, held, found)
 
 

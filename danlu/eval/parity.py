@@ -83,12 +83,10 @@ class Parity(Step[ParitySettings]):
         if not examples:
             raise DataError("no held-out conversation to compare on", where=str(inputs["data"].path))
         sequences = chosen(tokenizer, examples, self.settings.tokens)
-        left = len(examples) - len(sequences)
-        out.funnel("eval.parity", len(examples), len(sequences), {"enough-tokens": left}, "conversations")
         same_tokens(tokenizer, inputs["gguf"], files, [example for example, _ in sequences])
         models = {"merged": inputs["merged"], "adapter": inputs["adapter"]}
         results = compare(models, inputs["gguf"], files, [ids for _, ids in sequences], track)
-        report(out, results, bounds, len(sequences))
+        report(out, results, bounds, f"{len(sequences)} of {len(examples)} held-out conversations")
 
 
 def chosen(tokenizer: Any, examples: Sequence[Example], tokens: int) -> list[tuple[Example, list[int]]]:
@@ -184,7 +182,9 @@ def _add(sums: dict[str, list[float]], name: str, reference: torch.Tensor, other
         total[2] += len(p)
 
 
-def report(out: Draft, results: Mapping[str, Mapping[str, float]], bounds: Mapping[str, Bound], sequences: int) -> None:
+def report(
+    out: Draft, results: Mapping[str, Mapping[str, float]], bounds: Mapping[str, Bound], measured_on: str
+) -> None:
     """Write parity.json and the table; GateError with all the figures when one is out of bounds."""
     rows: list[list[Any]] = []
     broken: list[str] = []
@@ -208,7 +208,7 @@ def report(out: Draft, results: Mapping[str, Mapping[str, float]], bounds: Mappi
         figures |= {f"{name}.top1": found["top1"], f"{name}.kl": found["kl"]}
         broken += [] if good else [f"{name} (top-1 {found['top1']:.2%}, KL {found['kl']:.2e})"]
     out.table(
-        f"Parity with the merged model on {sequences} held-out conversations",
+        f"Parity with the merged model on {measured_on}",
         ["compared", "same top-1 token", "bound", "KL, nats", "bound", "tokens", ""],
         rows,
     )
