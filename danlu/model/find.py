@@ -85,11 +85,13 @@ def licence(name: str, root: str) -> dict[str, str]:
 
 def folder_licence(folder: Path) -> dict[str, str]:
     """The licence that a model folder states: in source.json, an artifact's manifest, or the card's front matter."""
-    for name, pick in ((SOURCE, lambda facts: [facts]), (MANIFEST, lambda facts: list(facts["licences"].values()))):
-        if (folder / name).is_file():
-            stated = pick(json.loads((folder / name).read_text(encoding="utf-8")))
-            if stated:
-                return {key: "; ".join(sorted({part[key] for part in stated})) for key in ("licence", "terms")}
+    stated: list[dict[str, str]] = []
+    if (folder / SOURCE).is_file():
+        stated = [json.loads((folder / SOURCE).read_text(encoding="utf-8"))]
+    elif (folder / MANIFEST).is_file():
+        stated = list(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["licences"].values())
+    if stated:
+        return {key: "; ".join(sorted({part[key] for part in stated})) for key in ("licence", "terms")}
     card = folder / "README.md"
     found = re.search(r"(?m)^license:\s*(\S+)", card.read_text(encoding="utf-8")) if card.is_file() else None
     texts = sorted(path.name for path in folder.glob("LICENSE*"))

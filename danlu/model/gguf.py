@@ -252,7 +252,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, int | None]]
 
     try:
         data = np.memmap(path, dtype=np.uint8, mode="r")
-        cursor = _Cursor(memoryview(data))
+        cursor = _Cursor(memoryview(data))  # type: ignore[arg-type]
         if cursor.bytes(4) != b"GGUF" or cursor.number("<I") != 3:
             raise ValueError("it does not begin as a GGUF file of version 3")
         tensors, entries = cursor.number("<Q"), cursor.number("<Q")

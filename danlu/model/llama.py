@@ -53,6 +53,15 @@ _ContextParams = _structure(
 )
 _Batch = _structure("_Batch", "n_tokens:i token:p embd:p pos:p n_seq_id:p seq_id:p logits:p")
 
+# What llama.cpp fills in, spread over both structures: other values mean another layout.
+_DEFAULTS = {
+    "n_ctx": 512, "n_batch": 2048, "n_ubatch": 512, "n_seq_max": 1, "n_outputs_max_per_seq": 1, "rope_scaling": -1,
+    "pooling": -1, "attention": -1, "flash_attn": -1, "yarn_slow": -1.0, "yarn_ctx": 0, "eval": None, "type_k": 1,
+    "type_v": 1, "abort_data": None, "embeddings": False, "offload_kqv": True, "swa_full": True, "samplers": None,
+    "n_samplers": 0, "other": None, "n_gpu_layers": -1, "split_mode": 1, "load_mode": -1, "main_gpu": 0,
+    "kv_overrides": None, "vocab_only": False, "use_extra_bufts": True, "no_alloc": False,
+}  # fmt: skip
+
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "llama_log_set": (None, [_LOG, c_void_p]),
     "llama_backend_init": (None, []),
@@ -82,8 +91,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 @functools.cache
 def _library() -> Any:
     """The C library, declared, checked and silent (llama.cpp logs to standard error unless a callback takes it)."""
-    xllamacpp = need("xllamacpp", "serve")
-    lib = ctypes.CDLL(xllamacpp.xllamacpp.__file__)
+    xllamacpp = need("xllamacpp", "quant")
+    lib: Any = ctypes.CDLL(xllamacpp.xllamacpp.__file__)
     try:
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(lib, name)
@@ -91,11 +100,8 @@ def _library() -> Any:
     except AttributeError as error:
         raise _wrong_release(xllamacpp.__version__, str(error)) from None
     context, model = lib.llama_context_default_params(), lib.llama_model_default_params()
-    found = (
-        context.n_ctx, context.n_batch, context.n_ubatch, context.n_seq_max, context.yarn_fast, context.type_k,
-        context.type_v, context.offload_kqv, context.samplers, context.n_samplers, model.main_gpu, model.vocab_only,
-    )  # fmt: skip
-    if found != (512, 2048, 512, 1, -1.0, 1, 1, True, None, 0, 0, False):
+    found = {name: getattr(part, name) for part in (context, model) for name in _DEFAULTS if hasattr(part, name)}
+    if found != _DEFAULTS:
         raise _wrong_release(xllamacpp.__version__, f"its default parameters read as {found}")
     lib.silence = _LOG(lambda level, text, data: None)
     lib.llama_log_set(lib.silence, None)

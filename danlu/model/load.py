@@ -67,11 +67,11 @@ def load_model(folder: Path | str, dtype: str = "float32", device: str = "cpu") 
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if dtype not in DTYPES:
         raise ModelError(f"unknown dtype {dtype!r}", next=f"known: {', '.join(DTYPES)}")
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             str(check_folder(folder)),
             dtype=getattr(torch, dtype),
             trust_remote_code=False,
@@ -80,7 +80,8 @@ def load_model(folder: Path | str, dtype: str = "float32", device: str = "cpu") 
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"the model cannot be loaded: {_first_line(error)}", where=str(folder)) from None
-    return model.to(device).eval()
+    loaded: PreTrainedModel = model.to(device).eval()
+    return loaded
 
 
 def base_of(folder: Path) -> Path:
@@ -108,8 +109,9 @@ def _with_adapter(folder: Path, dtype: str, device: str) -> PreTrainedModel:
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError("adapter_model.safetensors is missing", where=str(folder), next="train it again")
     base = load_model(base_of(folder), dtype, device)
-    adapted = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
-    return adapted.to(device).eval()
+    adapted: Any = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
+    whole: PreTrainedModel = adapted.to(device).eval()
+    return whole
 
 
 def _first_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ differences make unnecessary.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +26,8 @@ from danlu.errors import ModelError, nearest
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_TAG = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Za-z_]{1,30}\]")
+_WIDE = str.maketrans("<>[]", "＜＞［］")
 TEMPLATES = ("alpaca", "chatml", "gemma")
 _NEEDS = {"gemma": ("<start_of_turn>", "<end_of_turn>"), "chatml": ("<|im_start|>", "<|im_end|>"), "alpaca": ()}
 
@@ -80,10 +83,10 @@ def text(tokenizer: PreTrainedTokenizerBase, messages: Messages, answer: bool = 
             where=str(tokenizer.name_or_path),
             next=f"name one: {', '.join(TEMPLATES)}",
         )
-    plain = [dict(m) if isinstance(m, Mapping) else {"role": m.role, "content": m.content} for m in messages]
+    plain = [{"role": _role(m), "content": _harmless(tokenizer, _content(m))} for m in messages]
     try:
         return str(tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=answer))
-    except TemplateError as error:
+    except (TemplateError, ValueError) as error:  # ValueError: no message at all
         raise ModelError(f"the chat template refused: {error}", where=_where(tokenizer)) from None
 
 
@@ -141,6 +144,22 @@ def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
     return ids
+
+
+def _harmless(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
+    """`content` with its control tokens written with full-width brackets, as `LlamaServer` does when serving: what a
+    message says can not end its turn."""
+
+    def write(match: re.Match[str]) -> str:
+        ids = _tokens(tokenizer, match[0])
+        control = len(ids) == 1 and not tokenizer.decode(ids, skip_special_tokens=True)
+        return match[0].translate(_WIDE) if control else match[0]
+
+    return _TAG.sub(write, content)
+
+
+def _content(message: Turn | Mapping[str, str]) -> str:
+    return message["content"] if isinstance(message, Mapping) else message.content
 
 
 def _role(message: Turn | Mapping[str, str]) -> str:

@@ -21,10 +21,11 @@ _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
 # tokenizer.ggml.pre → whether single digits stand alone before the byte-level pattern of GPT-2
 _BYTE_LEVEL_PRE = {"smollm": True, "gpt-2": False, "default": False}
 # the splitting pattern in tokenizer.json → tokenizer.ggml.pre
-_SPLIT_PRE = {
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "llama-bpe",
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
-}  # fmt: skip
+_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_SPLIT_PRE = {_SPLIT.replace("DIGITS", "{1,3}"): "llama-bpe", _SPLIT.replace("DIGITS", ""): "qwen2"}
 
 
 def tokenizer_of(metadata: dict[str, Any], where: str) -> PreTrainedTokenizerFast:
@@ -53,7 +54,7 @@ def tokenizer_of(metadata: dict[str, Any], where: str) -> PreTrainedTokenizerFas
         }.items()
         if key in metadata
     }
-    fast = PreTrainedTokenizerFast(
+    fast: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend, clean_up_tokenization_spaces=False, padding_side="right", **named
     )
     fast.chat_template = metadata.get("tokenizer.chat_template")
