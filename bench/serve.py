@@ -30,7 +30,7 @@ from danlu.cli.chat import open_target
 from danlu.serve.app import Limits, make_app
 
 CLIENTS = 8
-THINGS = ("river", "mountain", "lamp", "garden", "clock", "bridge", "forest", "letter", "ship", "market", "window", "bird")
+THINGS = ("river", "mountain", "lamp", "garden", "clock", "bridge", "forest", "letter", "ship", "market", "bird")
 
 
 def main() -> int:
@@ -44,6 +44,7 @@ def main() -> int:
         ask = Asking(address, model, args.tokens)
         ask(1)
         rounds = [(ask(1), ask(CLIENTS)) for _ in range(args.rounds)]
+        ask.client.close()
     for alone, together in rounds:
         print(f"one after the other {alone:.1f} tokens/s   {CLIENTS} at once {together:.1f} tokens/s")
     ratio = statistics.median(together / alone for alone, together in rounds)
@@ -76,7 +77,7 @@ def serving(target: str, store: Path) -> Iterator[tuple[str, str]]:
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", opened.name
     finally:
-        server.should_exit = server.force_exit = True
+        server.should_exit = True
         thread.join(20)
         opened.close()
 

@@ -251,7 +251,8 @@ def make_app(
     from starlette.exceptions import HTTPException
 
     service = Service(chat, name, embedder, limits)
-    app = fastapi.FastAPI(title="Danlu", docs_url=None, redoc_url=None, openapi_url=None)
+    silent: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+    app = fastapi.FastAPI(title="Danlu", docs_url=None, redoc_url=None, openapi_url=None, telemetry=silent)
     app.add_route("/healthz", service.health, methods=["GET"])
     app.add_route("/v1/models", service.models, methods=["GET"])
     app.add_route("/v1/models/{name:path}", service.model, methods=["GET"])
