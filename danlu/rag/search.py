@@ -84,10 +84,10 @@ class Searcher:
         ]
 
     def coverage(self, question: str, held: set[str]) -> float:
-        """The share of the question's content words that are among `held`, each weighing its rarity in the index; a
-        Latin word weighs twice a Chinese pair, of which a word has several."""
+        """The share of the question's content words that are among `held`, each weighing its rarity in the index
+        and its length: a Latin word counts up to twice a Chinese pair, of which a word has several."""
         wanted = content_words(question)
-        weights = {word: self.rarity(word) * (2 if len(word) > 2 else 1) for word in wanted}
+        weights = {word: self.rarity(word) * min(len(word), 4) / 2 for word in wanted}
         total = sum(weights.values())
         return sum(weight for word, weight in weights.items() if word in held) / total if total else 0.0
 
