@@ -44,14 +44,15 @@ class Usage:
 @dataclass(frozen=True)
 class Delta:
     """A piece of an answer. The last delta of a stream carries `finish` ("stop" or "length") and, where the backend
-    counts, `usage`. `sources` are the passages that a citation marker [n] in the text refers to; `mode` says how an
-    assistant with documents came to its answer ("generated", "quoted" or "refused")."""
+    counts, `usage`. An assistant with documents adds `sources`, the passages that the markers [n] in the text so far
+    refer to, and at the end `grounding`: how it came to its answer ("mode": "generated", "quoted" or "refused"), and
+    what it left out."""
 
     text: str = ""
     finish: str | None = None
     usage: Usage | None = None
     sources: list[dict[str, Any]] | None = None
-    mode: str | None = None
+    grounding: dict[str, Any] | None = None
 
 
 class Chat(Protocol):
@@ -86,16 +87,16 @@ class PromptTooLong(ModelError):
 
 
 def gather(deltas: Iterable[Delta]) -> Delta:
-    """One Delta with the whole text, and the last finish, usage, sources and mode of a stream."""
+    """One Delta with the whole text, and the last finish, usage, sources and grounding of a stream."""
     text: list[str] = []
-    finish, usage, sources, mode = None, None, None, None
+    finish, usage, sources, grounding = None, None, None, None
     for delta in deltas:
         text.append(delta.text)
         finish = delta.finish or finish
         usage = delta.usage or usage
         sources = delta.sources if delta.sources is not None else sources
-        mode = delta.mode or mode
-    return Delta("".join(text), finish, usage, sources, mode)
+        grounding = delta.grounding or grounding
+    return Delta("".join(text), finish, usage, sources, grounding)
 
 
 def complete(chat: Chat, messages: Sequence[Message], options: Options = GREEDY) -> str:

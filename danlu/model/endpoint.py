@@ -159,7 +159,7 @@ def _delta(event: Mapping[str, Any], finish: str | None) -> tuple[Delta, str | N
     if not isinstance(text, str):
         raise TypeError(text)
     ended = choice.get("finish_reason")
-    return Delta(text, ended, usage, said.get("sources"), said.get("mode")), ended or finish
+    return Delta(text, ended, usage, said.get("sources"), said.get("grounding")), ended or finish
 
 
 def _events(blocks: Iterator[bytes], url: str) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ from typing import Any
 
 from danlu.errors import DataError, StorageError
 from danlu.model.chat import GREEDY, Chat, Delta, Measured, Options, PromptTooLong, Usage
-from danlu.rag.search import Hit, Searcher, content_words, evidence
+from danlu.rag.search import Hit, Searcher, evidence
 from danlu.rag.verify import Quote, echoes, support, windows
 from danlu.records import Chunk, Message
 from danlu.text.grounding import REFUSAL, grounded_prompt, titled
@@ -133,9 +133,13 @@ class Assistant:
         yield Delta("", finish if mode == "generated" else "stop", usage, checked.sources, grounding)
 
     def _best(self, question: str, given: list[Chunk]) -> Quote:
-        """The sentences of the best passage that hold most of the question's words, first ones first."""
-        fitting = [quote for quote in windows(given[0]) if quote.end - quote.start <= _QUOTED]
-        if not fitting or not content_words(question):
+        """The sentences that hold most of the question's words, first ones first, of the best passage that has any to
+        offer: not too long, and no question itself."""
+        for chunk in given:
+            fitting = [quote for quote in windows(chunk) if _tells(quote)]
+            if fitting:
+                break
+        else:
             return windows(given[0], 1)[0]
 
         def rank(quote: Quote) -> tuple[float, int, int]:
@@ -231,6 +235,10 @@ def harmless(passage: str) -> str:
     passage = _CONTROL.sub(lambda match: match[0].translate(_WIDE), passage)
     passage = re.sub(r"\n\s*\n", "\n", passage)
     return _FORGED.sub(lambda match: match[0].translate(_WIDE), passage)
+
+
+def _tells(quote: Quote) -> bool:
+    return quote.end - quote.start <= _QUOTED and not any(mark in quote.text for mark in "？?")
 
 
 def _close(stream: Iterator[Delta]) -> None:

@@ -30,7 +30,10 @@ def stream_of(*events: object, done: bool = True) -> bytes:
 
 
 GOOD = stream_of(
-    chunk("你\u2028"), chunk("好"), chunk("", "stop"), {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+    chunk("你\u2028"),
+    chunk("好"),
+    chunk("", "stop"),
+    {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}},
 )
 
 
@@ -160,7 +163,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_nonsense_is_an_endpoint_error(name: str) -> None:
     chat, _ = endpoint(lambda _: httpx.Response(200, content=BROKEN[name]), retries=1)
-    with pytest.raises(EndpointError, match="api.example"):
+    with pytest.raises(EndpointError, match=r"api\.example"):
         complete(chat, ASK)
 
 
@@ -190,7 +193,8 @@ def hanging_up() -> Iterator[str]:
                 return
             with connection:
                 connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" + stream_of(chunk("半"), done=False))
+                head = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"
+                connection.sendall(head + stream_of(chunk("半"), done=False))
 
     threading.Thread(target=serve, daemon=True).start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"

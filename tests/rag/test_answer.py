@@ -12,7 +12,7 @@ from danlu.model.chat import GREEDY, Delta, Options, PromptTooLong, Usage, gathe
 from danlu.model.fake import Scripted
 from danlu.rag.answer import UNVERIFIED, Assistant, Grounding, harmless
 from danlu.rag.search import Searcher
-from danlu.records import Message
+from danlu.records import Chunk, Message
 from danlu.text.grounding import REFUSAL, question_of
 
 ASK = "書可以借多久？"
@@ -63,6 +63,14 @@ def test_nothing_supported_is_a_quotation_that_says_so(searcher: Searcher) -> No
     assert whole.grounding is not None
     assert (whole.grounding["mode"], whole.finish) == ("quoted", "stop")
     assert_sources_are_slices(searcher, whole)
+
+
+def test_a_question_is_not_quoted_as_an_answer(searcher: Searcher) -> None:
+    text = "書可以借多久？借期有幾天？每人一次最多可借五本書，借期為二十一天。"
+    chunk = Chunk(id="x", document="x", source="x", text=text, start=0, end=len(text))
+    assistant = Assistant(Scripted([FALSE]), searcher)
+    assert assistant._best(ASK, [chunk]).text == TRUE
+    assert assistant._best(ASK, [chunk.model_copy(update={"text": text[:7], "end": 7})]).text == text[:7]
 
 
 def test_weak_evidence_is_refused_and_the_model_not_asked(searcher: Searcher) -> None:
