@@ -17,23 +17,36 @@ def greedy_answers(
     track: Track,
     batch: int = 16,
 ) -> list[str]:
-    """The most probable answer to each conversation, token by token, up to a stop token or `max_tokens`.
+    """The most probable answer to each conversation, token by token, up to a stop token or `max_tokens`; the stop
+    token is not part of it."""
+    from danlu.model import template
 
-    Prompts are padded on the left, longest first; the stop token is not part of the answer.
+    rows = [template.render(tokenizer, prompt, answer=True) for prompt in prompts]
+    stops = template.stop_tokens(tokenizer)
+    made = greedy_tokens(model, tokenizer, rows, max_tokens, track, batch)
+    kept = [ids[:-1] if ids and ids[-1] in stops else ids for ids in made]
+    return [tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in kept]
+
+
+def greedy_tokens(
+    model: Any, tokenizer: Any, rows: Sequence[list[int]], max_tokens: int, track: Track, batch: int = 16
+) -> list[list[int]]:
+    """The tokens that a model continues each prompt with, up to and with a stop token, or `max_tokens`.
+
+    Prompts are padded on the left, longest first.
     """
     import torch
 
     from danlu.model import template
 
-    rows = [template.render(tokenizer, prompt, answer=True) for prompt in prompts]
     stops = template.stop_tokens(tokenizer)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else stops[0]
     order = sorted(range(len(rows)), key=lambda place: (-len(rows[place]), place))
-    answers = [""] * len(rows)
+    answers: list[list[int]] = [[] for _ in rows]
     bar = track.bar("answers", len(rows), "answer")
     for start in range(0, len(order), batch):
         places = order[start : start + batch]
         width = max(len(rows[place]) for place in places)
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else stops[0]
         ids = torch.tensor([[pad] * (width - len(rows[p])) + rows[p] for p in places], device=model.device)
         mask = torch.tensor([[0] * (width - len(rows[p])) + [1] * len(rows[p]) for p in places], device=model.device)
         with torch.no_grad():
@@ -48,8 +61,8 @@ def greedy_answers(
                 repetition_penalty=1.0,
             )
         for place, row in zip(places, made[:, width:].tolist(), strict=True):
-            end = next((at for at, token in enumerate(row) if token in stops), len(row))
-            answers[place] = tokenizer.decode(row[:end], skip_special_tokens=True).strip()
+            end = next((at + 1 for at, token in enumerate(row) if token in stops), len(row))
+            answers[place] = row[:end]
         bar.update(len(places))
     bar.close()
     return answers
