@@ -179,7 +179,7 @@ def _of_run(store: Store, name: str) -> Path:
         raise StorageError(
             f"the latest run of {name!r} made no assistant",
             where=str(store.root),
-            next="add a rag.assistant step, or look at the run with danlu show " + name,
+            next=f"run the recipe to its end (danlu show {name} tells how far it came), or add a rag.assistant step",
         )
     return store.root / "artifacts" / str(made[-1])
 
