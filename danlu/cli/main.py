@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -63,6 +64,8 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Prints a DanluError without a traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # peft reads a property that transformers has renamed; nothing that a user could mend
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
     try:
         return _dispatch(arguments)
     except KeyboardInterrupt:
