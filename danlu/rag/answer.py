@@ -80,9 +80,7 @@ class Assistant:
             return
         strong = [hit for hit in hits if evidence([hit]) >= self.settings.threshold] or hits[:1]
         prompt, given = self._prompt(messages, question, strong, options)
-        facts.update(
-            passages=len(given), passages_weak=len(hits) - len(strong), passages_cut=len(strong) - len(given)
-        )
+        facts.update(passages=len(given), passages_weak=len(hits) - len(strong), passages_cut=len(strong) - len(given))
         yield from self._answer(prompt, question, [hit.chunk for hit in given], options, facts)
 
     def _question(self, messages: Sequence[Message]) -> str:

@@ -25,7 +25,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 DOCS = Path(__file__).parent.parent.parent / "docs"
 QUESTION = "訪客停車怎麼收費？"
 TRUTH = "訪客停車前三十分鐘免費，之後每小時收費四十元，當日最高二百四十元。"
-HOSTILE = "![x](https://evil.example/x.png)<img src='https://evil.example/y.png'><script>document.title='hacked'</script>"
+HOSTILE = (
+    "![x](https://evil.example/x.png)<img src='https://evil.example/y.png'><script>document.title='hacked'</script>"
+)
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run", "--disable-default-apps", "--lang=zh-TW"),
