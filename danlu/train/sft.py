@@ -16,8 +16,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from danlu.artifact import Artifact, Draft
-from danlu.errors import DataError
-from danlu.records import Drop, Example, read_jsonl, write_jsonl
+from danlu.errors import DataError, ModelError
+from danlu.records import Drop, Example, Message, read_jsonl, write_jsonl
 from danlu.registry import From, ModelName, Step
 from danlu.track import Track
 from danlu.train.loop import History, LoopSettings, train
@@ -29,6 +29,8 @@ class SftSettings(LoopSettings):
     """The base model: a built-in name (danlu model ls), a local folder or a hub id."""
     data: Annotated[str, From("split")]
     """The step that made the training and test examples."""
+    template: Literal["alpaca", "chatml", "gemma"] | None = None
+    """Chat template to train with, by name; by default the model's own."""
     rank: int = Field(16, ge=1)
     """Rank of the adapter's matrices."""
     alpha: float = Field(32.0, gt=0)
@@ -49,10 +51,13 @@ class Sft(Step[SftSettings]):
 
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
         from danlu.model import find, load
+        from danlu.model.template import ensure_template
 
         settings = self.settings
         folder = find.locate(settings.model, track=track)
         tokenizer = load.load_tokenizer(folder)
+        if settings.template:
+            ensure_template(tokenizer, settings.template)
         examples = list(read_jsonl(inputs["data"].file("train.jsonl"), Example))
         encoded, drops = encode(examples, tokenizer, settings.max_tokens)
         if not encoded:
@@ -61,7 +66,9 @@ class Sft(Step[SftSettings]):
                 where=str(inputs["data"].path),
                 next="raise max_tokens, or look at the examples that data.instruct made",
             )
-        model = adapted(load.load_model(folder), settings)
+        model = load.load_model(folder)
+        check_stop(model, tokenizer)
+        model = adapted(model, settings)
         from danlu.train.loss import check_head, completion_loss
 
         out.metrics["head_difference"] = check_head(model, pack(encoded[:1]))
@@ -86,6 +93,34 @@ def encode(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> tupl
         else:
             kept.append(one)
     return kept, drops
+
+
+def check_stop(model: Any, tokenizer: Any, limit: float = 0.98) -> None:
+    """ModelError when the template's stop token cannot be learnt because its row of the (frozen) output head is as good
+    as that of another token: cosine above `limit`.
+
+    Base models hold tokens that their pre-training never used, all with nearly the same row. Gemma 3 270M's
+    <end_of_turn> is one of them (cosine 0.995 to <unused1354>); its <eos> is not (0.61 to its nearest).
+    """
+    import torch
+
+    from danlu.model import template
+
+    weight = model.get_output_embeddings().weight.detach()
+    probe = [Message(role="user", content="1"), Message(role="assistant", content="2")]
+    ids, trained = template.encode(tokenizer, probe)
+    stop = ids[max(place for place, on in enumerate(trained) if on)]
+    alike = torch.nn.functional.cosine_similarity(weight, weight[stop][None], dim=1)
+    alike[stop] = -1
+    other = int(alike.argmax())
+    if float(alike[other]) > limit:
+        names = tokenizer.convert_ids_to_tokens([stop, other])
+        raise ModelError(
+            f"the stop token {names[0]} was never trained in this model: its output row is that of {names[1]} "
+            f"(cosine {float(alike[other]):.3f}), so an adapter cannot learn to stop",
+            where=str(tokenizer.name_or_path),
+            next="train with another template, whose stop token the model knows: --set STEP.template=alpaca",
+        )
 
 
 def adapted(model: Any, settings: SftSettings) -> Any:

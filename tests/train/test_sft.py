@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from danlu.artifact import Store
-from danlu.errors import DataError
+from danlu.errors import DataError, ModelError
 from danlu.model import find, load, template
 from danlu.records import Drop, Example, Message, read_jsonl, write_jsonl
 from danlu.track import Track
@@ -88,3 +88,20 @@ def test_the_same_settings_make_the_same_bytes(speaking, tmp_path):
 def test_nothing_left_to_train_on_is_said(speaking, tmp_path):
     with pytest.raises(DataError, match="too-long"):
         make(Store(tmp_path / "store"), speaking("base"), [example(1)], max_tokens=8)
+
+
+def test_a_stop_token_that_the_base_never_learnt_is_refused(speaking, tmp_path):
+    """As in Gemma's base model: the row of <end_of_turn> is that of an unused token."""
+    from safetensors.torch import load_file, save_file
+
+    folder = speaking("base")
+    tokenizer = load.load_tokenizer(folder)
+    stop = tokenizer.convert_tokens_to_ids("<end_of_turn>")
+    weights = load_file(folder / "model.safetensors")
+    (rows,) = [value for name, value in weights.items() if "embed_tokens" in name]
+    rows[stop] = rows[3] * 1.01
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"<end_of_turn> was never trained"):
+        make(Store(tmp_path / "a"), folder, [example(1)])
+    made = make(Store(tmp_path / "b"), folder, [example(1)], template="alpaca", epochs=1)
+    assert "### Response" in made.file("chat_template.jinja").read_text()
