@@ -155,7 +155,7 @@ def both(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=12, help="optimizer steps (default 12)")
+    parser.add_argument("--steps", type=int, default=6, help="optimizer steps (default 6)")
     parser.add_argument("--batch", type=int, default=8, help="examples in one step (default 8)")
     parser.add_argument("--rate", type=float, default=2e-4, help="learning rate at the start (default 2e-4)")
     parser.add_argument("--threads", type=int, default=2, help="threads of both sides (default 2)")
