@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import itertools
-import json
 import socket
 import statistics
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import httpx
 import uvicorn
+from sides import finish
 
 from danlu.cli.chat import open_target
 from danlu.serve.app import Limits, make_app
@@ -54,7 +54,8 @@ def main() -> int:
         "together": round(statistics.median(together for _, together in rounds), 1),
         "unit": "tokens/s",
     }
-    print(json.dumps(figures))
+    detail = {"rounds": rounds, "clients": CLIENTS, "tokens": args.tokens, "model": model}
+    finish("serve", figures, detail, ["xllamacpp"])
     return 0
 
 
