@@ -34,7 +34,7 @@ def built_in(speaking, tmp_path, monkeypatch):
     (package / "TERMS").write_text("the terms")
     monkeypatch.syspath_prepend(str(package.parent))
     entry = dataclasses.replace(
-        CATALOG["gemma-3-270m"], name="tiny", sha256=file_digest(package / "whole.gguf"),
+        CATALOG["gemma-3-270m"], name="tiny", template="gemma", sha256=file_digest(package / "whole.gguf"),
         files=(("tiny_parts", "a"), ("tiny_parts", "b")), notices=(("tiny_parts", "TERMS"),),
     )  # fmt: skip
     monkeypatch.setitem(catalog.CATALOG, "tiny", entry)
