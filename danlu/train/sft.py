@@ -149,7 +149,9 @@ def adapted(model: Any, settings: SftSettings) -> Any:
 
 def save_adapter(model: Any, tokenizer: Any, settings: SftSettings, fingerprint: str, out: Draft) -> None:
     """Write the adapter in peft's format, with the tokenizer, the template and which weights it belongs to."""
-    model.peft_config["default"].base_model_name_or_path = settings.model
+    config = model.peft_config["default"]
+    config.base_model_name_or_path = settings.model
+    config.target_modules = sorted(config.target_modules)  # a set, whose order differs from process to process
     model.save_pretrained(out.path, safe_serialization=True, save_embedding_layers=False)  # else it asks the hub
     tokenizer.save_pretrained(out.path)
     base = {"model": settings.model, "fingerprint": fingerprint}

@@ -64,6 +64,9 @@ def test_the_artifact_says_which_weights_and_names_no_machine_path(speaking, tmp
     assert made.file("loss.png").read_bytes().startswith(b"\x89PNG")
     assert len(made.file("loss.jsonl").read_text().splitlines()) == 1
     assert not list(made.path.rglob("*.bin"))
+    layers = json.loads(made.file("adapter_config.json").read_text())["target_modules"]
+    assert layers == sorted(layers)
+    assert len(layers) == 7
 
 
 def test_every_token_is_accounted_for(speaking, tmp_path):
