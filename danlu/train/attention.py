@@ -10,6 +10,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from danlu.errors import ModelError
+
 if TYPE_CHECKING:
     import torch
 
@@ -32,12 +34,16 @@ def packed_attention(
 ) -> tuple[torch.Tensor, None]:
     """query: [1, heads, T, d]; key, value: [1, key heads, T, d] → ([1, T, heads, d], None).
 
-    Causal inside each of the sequences that `bounds` delimits. Attention logit soft-capping is not covered.
+    Causal inside each of the sequences that `bounds` delimits. ModelError for soft-capped attention logits (Gemma 2), which are not covered.
     """
     import torch
 
     if softcap is not None:
-        raise NotImplementedError("attention with logit soft-capping")
+        raise ModelError(
+            "this model soft-caps its attention logits, which packed training does not cover",
+            where=type(module).__name__,
+            next="danlu model ls names models that work",
+        )
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = (t.repeat_interleave(groups, dim=1) for t in (key, value))
