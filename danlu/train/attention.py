@@ -34,7 +34,8 @@ def packed_attention(
 ) -> tuple[torch.Tensor, None]:
     """query: [1, heads, T, d]; key, value: [1, key heads, T, d] → ([1, T, heads, d], None).
 
-    Causal inside each of the sequences that `bounds` delimits. ModelError for soft-capped attention logits (Gemma 2), which are not covered.
+    Causal inside each of the sequences that `bounds` delimits. ModelError for soft-capped attention logits (Gemma 2),
+    which are not covered.
     """
     import torch
 
