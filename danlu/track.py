@@ -25,11 +25,13 @@ class Bar(Protocol):
 
 
 class Track:
-    """Handed to every step. Without a sink, metrics are dropped; with `quiet`, so are progress and notes."""
+    """Handed to every step. Without a sink, metrics are dropped; with `quiet`, so are progress and notes. `on` says
+    where work that can be spread is done: "local", or the address of a Ray cluster ("ray", "ray://host:port")."""
 
-    def __init__(self, sink: Sink | None = None, quiet: bool = False) -> None:
+    def __init__(self, sink: Sink | None = None, quiet: bool = False, on: str = "local") -> None:
         self.sink = sink
         self.quiet = quiet
+        self.on = on
 
     def metric(self, name: str, value: float, at: int | None = None) -> None:
         if self.sink is not None:
