@@ -8,8 +8,8 @@
 Refused whole: a damaged directory ("broken-zip"), members that overlap, more members or more bytes in all than allowed
 ("zip-bomb"). Refused one by one: names with `..`, absolute names and links ("unsafe-name"), members that claim too many
 bytes, or too many for their packed size ("zip-bomb"), that need a password ("encrypted"), that come twice, are damaged,
-or are packed by anything but deflate ("broken-zip"). Nothing is ever written to disk. Sizes are those that the directory
-declares; a member that unpacks to more than it declares is cut there and fails its checksum.
+or are packed by anything but deflate ("broken-zip"). Nothing is ever written to disk. Sizes are those of the directory;
+a member that unpacks to more than it declares is cut there and fails its checksum.
 
 Not covered: ZIP inside ZIP (the caller counts the depth), several volumes, passwords.
 """
