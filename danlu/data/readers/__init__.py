@@ -1,41 +1,134 @@
-"""Readers: the bytes of one file → its text. One file a format; a new format is a file here and a row in `READERS`.
+"""Readers: files → texts. One module a format; a new format is a module here and a row for each suffix in `READERS`.
 
-A reader returns a `Reading` or raises `Unreadable` with one of these reasons:
+| module | files | what comes out |
+|---|---|---|
+| text | .txt .log .rst .tex … and source code | one document, any encoding of `danlu.text.encoding` |
+| markdown | .md | one document; YAML front matter apart |
+| html | .html .htm .xhtml | one document: the main text as Markdown |
+| pdf | .pdf | one document, its pages told; scanned pages through OCR |
+| docx, pptx, xlsx, odt, epub | Word, PowerPoint, Excel, OpenDocument, books | one document as Markdown |
+| image | .png .jpg .tiff .webp … | one document, through OCR |
+| json | .json | a document for each record, or one for the whole |
+| jsonl | .jsonl .ndjson | a document for each line |
+| csv | .csv .tsv | a document for each row that has a text, else tables as Markdown |
+| parquet | .parquet | a document for each row |
+| email | .eml .mbox | a document for each message, and its attachments through these readers |
+| subtitles | .srt .vtt | one document: what is said, without times |
+| po | .po .pot | one document: the translations (gettext) |
+| xml | .xml | one document: the text of the elements |
+| zip | .zip | its members through these readers, two archives deep |
+| gzip | .gz | what is in it through these readers |
 
-    empty           nothing but white space
-    binary          bytes that are no text, whatever the file's name says
-    undecodable     text, in no encoding that could be told with confidence
-    broken-pdf      not a PDF, or damaged beyond what pypdf mends
-    encrypted       a PDF that opens only with a password
-    no-text-layer   a PDF made of pictures (not covered: OCR)
+A module for files of one document has ``read(data: bytes) -> Reading`` and raises `Unreadable`. A module for files of
+many has ``each(path: Path, how: How) -> Iterator[Reading | Bad]``: it streams, `Reading.part` names the record, and a
+record that cannot be read is a `Bad` while the others go on. Nothing else may escape from a reader; `data.read` runs
+readers in processes of their own, whose time and memory are bounded. Raise or yield one of these reasons:
+
+    empty             nothing but white space, or no record
+    binary            bytes that are no text, whatever the file's name says
+    undecodable       text, in no encoding that could be told with confidence
+    too-large         more than this format is read of at once, in bytes, members, pages or memory
+    too-deep          nested deeper than any document is: JSON, XML, archives in archives
+    broken-FORMAT     damaged, or not of this format at all (broken-pdf, broken-json, broken-zip, …)
+    encrypted         it opens only with a password
+    unsafe-name       a member of an archive whose name leads out of it, or is a link
+    zip-bomb          an archive or a member that unpacks to more than it may
+    unsafe-xml        XML that declares entities of its own, or fetches others
+    no-text-layer     a PDF of pictures in which OCR found no text, or was not to be used
+    no-text           a picture, slides or sheets without text
+    no-text-field     a record without a field that is known to hold text; the detail names the fields
+    record-too-long   a record of more than 16 MiB, or a field of it
+    unsupported-format   no reader for this suffix
+    crashed           the reader failed, or its process died: a defect of the reader or of a library
+    too-slow          more time than the step's `seconds` for one document
+    unreadable        the system refuses to give the file
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+_PLAIN = """
+.text .log .rst .adoc .org .tex .py .pyi .js .mjs .ts .jsx .tsx .java .kt .scala .c .h .cc .cpp .hpp .cs .go .rs .swift
+.rb .php .pl .lua .r .jl .sh .bash .ps1 .sql .css .scss .vue .yaml .yml .toml .ini .cfg .conf
+"""
 
 READERS: dict[str, str] = {
     ".md": "markdown",
     ".markdown": "markdown",
     ".txt": "text",
-    ".text": "text",
     ".html": "html",
     ".htm": "html",
     ".xhtml": "html",
     ".pdf": "pdf",
-}
+    ".docx": "docx",
+    ".pptx": "pptx",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+    ".xls": "xlsx",
+    ".ods": "xlsx",
+    ".odt": "odt",
+    ".odp": "odt",
+    ".epub": "epub",
+    ".png": "image",
+    ".jpg": "image",
+    ".jpeg": "image",
+    ".tif": "image",
+    ".tiff": "image",
+    ".webp": "image",
+    ".bmp": "image",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".eml": "email",
+    ".mbox": "email",
+    ".srt": "subtitles",
+    ".vtt": "subtitles",
+    ".po": "po",
+    ".pot": "po",
+    ".xml": "xml",
+    ".zip": "zip",
+    ".gz": "gzip",
+} | dict.fromkeys(_PLAIN.split(), "text")
+"""Suffix (lower case) → module. The order is that in which they are told to the user."""
+
+LARGEST = 512 * 2**20
+"""Bytes of the largest file that a reader of one document is given."""
+
+LONGEST = 16 * 2**20
+"""Bytes of the longest record (a line of JSONL, a row, a message without its attachments)."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file says. `meta` is plain JSON: the encoding of a text, the page spans of a PDF, …"""
+    """What a file says, or one record of it, named by `part` ("line 17", "inner/file.docx").
+
+    `meta` is plain JSON. `data.read` moves `licence` out of it into the document, and adds `sha256` where it is absent.
+    """
 
     text: str
     title: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+    part: str = ""
+    format: str = ""
+    """The reader that made it, when it is another than the file's own: of a member of an archive."""
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A record that cannot be read, while the others of its file go on."""
+
+    part: str
+    reason: str
+    detail: str = ""
 
 
 class Unreadable(Exception):
@@ -47,10 +140,46 @@ class Unreadable(Exception):
         super().__init__(f"{reason}: {detail}")
 
 
+@dataclass(frozen=True)
+class How:
+    """What the reader of a file of many documents is told.
+
+    `text`, `title` and `id` are the names of the fields of a record that hold them; empty: those known to `fields`.
+    `skip` holds parts that are not to be opened again, with the reason: they killed the process that read them.
+    `depth` is how many archives the file lies in.
+    """
+
+    text: str = ""
+    title: str = ""
+    id: str = ""
+    skip: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    depth: int = 0
+
+
+def module(format: str) -> ModuleType:
+    """The module of a format, by a value of `READERS`."""
+    return importlib.import_module(f"danlu.data.readers.{format}")
+
+
 def reader(format: str) -> Callable[[bytes], Reading]:
-    """The function that reads a format, by a value of `READERS`."""
-    read: Callable[[bytes], Reading] = importlib.import_module(f"danlu.data.readers.{format}").read
+    """The function that reads a format of one document, by a value of `READERS`."""
+    read: Callable[[bytes], Reading] = module(format).read
     return read
+
+
+def readings(path: Path, how: How = How()) -> Iterator[Reading | Bad]:
+    """What the file says, document by document, by its suffix. Raises Unreadable and OSError."""
+    format = READERS.get(path.suffix.lower())
+    if format is None:
+        raise Unreadable("unsupported-format", f"{path.suffix or 'no suffix'}; read are {' '.join(READERS)}")
+    found = module(format)
+    if hasattr(found, "each"):
+        yield from found.each(path, how)
+        return
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise Unreadable("too-large", f"{size} bytes; a document of {LARGEST} bytes is the largest that is read")
+    yield found.read(path.read_bytes())
 
 
 def sound(text: str) -> str:
