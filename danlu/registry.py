@@ -28,7 +28,7 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True)
 class From:
-    """Marks a field that names an earlier step, which must make an artifact of this kind."""
+    """Marks a field that names an earlier step, or a tuple of them, which must make artifacts of this kind."""
 
     kind: str
 
@@ -45,11 +45,24 @@ class ModelName:
     step's identity."""
 
 
-Marker = From | Source | ModelName
+@dataclass(frozen=True)
+class ChatName:
+    """Marks a field that names a Chat to be asked, as `danlu.data.chats` writes it: an endpoint, a GGUF file, a
+    built-in model or a script. What can be hashed of it is part of the step's identity."""
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Marks a field that never changes what is made (how many at once, how much it may cost): it is no part of the
+    step's identity, so that a step that it stopped goes on, with another value, where it was."""
+
+
+Marker = From | Source | ModelName | ChatName | Aside
 
 
 def markers(settings: type[Settings]) -> dict[str, Marker]:
-    """The fields of a settings class that name a step, a path or a model, wherever in the type the marker stands."""
+    """The fields of a settings class with a marker (they name a step, a path, a model or a Chat, or stand aside),
+    wherever in the type it stands."""
 
     def search(annotation: Any, metadata: Iterable[Any]) -> Iterator[Marker]:
         yield from (item for item in metadata if isinstance(item, Marker))
@@ -74,7 +87,8 @@ class Step(Generic[S]):
         self.settings = settings
 
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
-        """Read `inputs` (by the name of the settings field that named each) and write the artifact's files in `out`.
+        """Read `inputs` (by the name of the settings field that named each; `field.0`, `field.1`, … where a field names
+        several) and write the artifact's files in `out`.
 
         Must be deterministic in what it writes, and resume from `out.work` when that holds an earlier attempt.
         """
@@ -124,6 +138,21 @@ def model_problem(name: str, root: str) -> tuple[str, str | None] | None:
     if name in builtin or (Path(root) / Path(name).expanduser()).is_dir() or _HUB_ID.fullmatch(name):
         return None
     return f"{name!r} is no built-in model, no local folder and no hub id (org/name)", nearest(name, builtin)
+
+
+def chat_fingerprint(name: str, root: str) -> str:
+    """The hash of what is known of a Chat: its weights, its script, or its address."""
+    return cast(str, importlib.import_module("danlu.data.chats").fingerprint(name, root))
+
+
+def chat_licence(name: str, root: str) -> dict[str, str]:
+    """The licence and terms of a Chat: {licence, terms}."""
+    return cast("dict[str, str]", importlib.import_module("danlu.data.chats").licence(name, root))
+
+
+def chat_problem(name: str, root: str) -> tuple[str, str | None] | None:
+    """What is wrong with a Chat's name and the nearest built-in model; None when nothing is. Opens nothing."""
+    return cast("tuple[str, str | None] | None", importlib.import_module("danlu.data.chats").problem(name, root))
 
 
 def makes(word: str) -> str:

@@ -6,7 +6,7 @@ the measurements take any of them. The scripted fake is `danlu.model.fake.Script
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,13 +17,16 @@ from danlu.records import Message
 @dataclass(frozen=True)
 class Options:
     """How to decode. `temperature` 0 is greedy; `max_tokens` bounds the answer, in tokens of the model that answers;
-    decoding also ends before the first of `stop`, which is not part of the answer."""
+    decoding also ends before the first of `stop`, which is not part of the answer. With `json_schema`, a backend that
+    can (an endpoint with response_format, llama.cpp with a grammar) holds the answer to JSON of that schema; the others
+    ignore it, so the answer is still to be checked."""
 
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    json_schema: Mapping[str, Any] | None = None
 
 
 GREEDY = Options()

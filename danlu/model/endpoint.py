@@ -29,20 +29,30 @@ _LONGEST_WAIT = 60.0
 _LONGEST_LINE = 1 << 20
 
 
-class _Passing(Exception):
-    """A failure that may be gone at the next attempt, and how long the endpoint asks us to wait, in seconds."""
+class Passing(EndpointError):
+    """A failure that may be gone at the next attempt. `kind` is the status ("429"), "timeout", "connection" or "cut"
+    (a stream that ended too early); `wait` how long the endpoint asks us to wait, in seconds."""
 
-    def __init__(self, error: EndpointError, wait: float | None = None) -> None:
-        self.error, self.wait = error, wait
+    def __init__(self, what: str, kind: str, wait: float | None = None, *, where: str = "") -> None:
+        super().__init__(what, where=where)
+        self.kind, self.wait = kind, wait
+
+
+class Refused(EndpointError):
+    """A status that says that asking again is of no use."""
+
+    def __init__(self, what: str, status: int, *, where: str = "", next: str | None = None) -> None:
+        super().__init__(what, where=where, next=next)
+        self.status = status
 
 
 class Endpoint:
     """Chat completions at `url` (with or without a final /chat/completions), always streamed.
 
     Connection failures, timeouts, 408, 409, 425, 429 and 5xx are tried again up to `retries` times, after 0.5 · 2ⁿ
-    seconds with full jitter or what Retry-After asks, as long as no text has come. Everything else, a broken event, and
-    a stream that ends before it says why it finished raise an EndpointError. `timeout` is in seconds, for connecting
-    and for each silence in between.
+    seconds with full jitter or what Retry-After asks, as long as no text has come. What remains of them is raised as
+    `Passing`, any other status as `Refused`, a broken event as an EndpointError. `timeout` is in seconds, for
+    connecting and for each silence in between.
     """
 
     def __init__(
@@ -77,16 +87,16 @@ class Endpoint:
                     started = True
                     yield delta
                 return
-            except _Passing as failure:
+            except Passing as failure:
                 if started or attempt == self.retries:
-                    raise failure.error from None
+                    raise failure from None
                 wait = random.uniform(0, 0.5 * 2**attempt) if failure.wait is None else failure.wait
                 if wait > _LONGEST_WAIT:
-                    raise failure.error from None
+                    raise failure from None
                 self._sleep(wait)
 
     def _body(self, messages: Sequence[Message], options: Options) -> dict[str, Any]:
-        body = {
+        body: dict[str, Any] = {
             "model": self.model,
             "messages": [message.model_dump() for message in messages],
             "max_tokens": options.max_tokens,
@@ -96,7 +106,12 @@ class Endpoint:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        return {**body, "stop": list(options.stop)} if options.stop else body
+        if options.stop:
+            body["stop"] = list(options.stop)
+        if options.json_schema is not None:
+            held = {"name": "answer", "strict": True, "schema": dict(options.json_schema)}
+            body["response_format"] = {"type": "json_schema", "json_schema": held}
+        return body
 
     def _attempt(self, body: dict[str, Any]) -> Iterator[Delta]:
         import httpx
@@ -110,8 +125,10 @@ class Endpoint:
                     raise self._refusal(response, key)
                 yield from self._deltas(_events(response.iter_bytes(), self.url), key)
         except httpx.TransportError as error:
-            what = "timed out" if isinstance(error, httpx.TimeoutException) else "cannot be reached, or hung up"
-            raise _Passing(self._error(f"the endpoint {what} ({type(error).__name__}: {error})", key)) from None
+            late = isinstance(error, httpx.TimeoutException)
+            what = "timed out" if late else "cannot be reached, or hung up"
+            told = _blotted(f"the endpoint {what} ({type(error).__name__}: {error})", key)
+            raise Passing(told, "timeout" if late else "connection", where=self.url) from None
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise self._error(f"the request cannot be made: {error}", key) from None
 
@@ -127,9 +144,9 @@ class Endpoint:
             if delta != Delta():
                 yield delta
         if finish is None:
-            raise _Passing(self._error("the stream ended before the answer did", key))
+            raise Passing("the stream ended before the answer did", "cut", where=self.url)
 
-    def _refusal(self, response: httpx.Response, key: str) -> Exception:
+    def _refusal(self, response: httpx.Response, key: str) -> EndpointError:
         try:
             said = _said(response.json())
         except ValueError:
@@ -140,11 +157,17 @@ class Endpoint:
             next = f"set the environment variable {self.key_variable} to a key that this endpoint accepts"
         elif status == 404:
             next = f"check the address, and that it serves a model named {self.model!r}"
-        error = self._error(f"the endpoint answered {status}: {said}", key, next)
-        return _Passing(error, _retry_after(response.headers)) if status in _AGAIN else error
+        told = _blotted(f"the endpoint answered {status}: {said}", key)
+        if status in _AGAIN:
+            return Passing(told, str(status), _retry_after(response.headers), where=self.url)
+        return Refused(told, status, where=self.url, next=next)
 
-    def _error(self, what: str, key: str, next: str | None = None) -> EndpointError:
-        return EndpointError(what.replace(key, "[key]") if key else what, where=self.url, next=next)
+    def _error(self, what: str, key: str) -> EndpointError:
+        return EndpointError(_blotted(what, key), where=self.url)
+
+
+def _blotted(what: str, key: str) -> str:
+    return what.replace(key, "[key]") if key else what
 
 
 def _delta(event: Mapping[str, Any], finish: str | None) -> tuple[Delta, str | None]:

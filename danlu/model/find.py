@@ -98,6 +98,23 @@ def folder_licence(folder: Path) -> dict[str, str]:
     return {"licence": found[1] if found else "unknown", "terms": texts[0] if texts else "unknown"}
 
 
+def gguf_file(name: str) -> Path:
+    """The GGUF of a built-in model as one file: the package's own, or its parts joined in the cache, once."""
+    entry = CATALOG[name]
+    _check_available(entry)
+    if len(entry.parts()) == 1:
+        return entry.parts()[0]
+    path = cache_root() / "gguf" / f"{name}-{entry.sha256[:12]}.gguf"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(path.parent / f".{path.name}.lock"):
+            if not path.is_file():
+                aside = path.with_suffix(".part")
+                _join(entry, aside)
+                os.replace(aside, path)
+    return path
+
+
 def check_folder(folder: Path) -> Path:
     """`folder` when it holds a config.json and weights in safetensors; ModelError otherwise."""
     if not (folder / "config.json").is_file():

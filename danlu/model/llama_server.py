@@ -8,7 +8,7 @@ The library insists on an HTTP port: it is on 127.0.0.1, without pages, behind a
 used here to count tokens. What a message says can not end its turn: control tokens of the model inside a message's
 text are written with full-width brackets.
 
-Not covered: images, tools, and grammars.
+Not covered: images, tools, and grammars other than that of a JSON schema.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class LlamaServer:
         self.context = int(self._call("GET", "/props")["default_generation_settings"]["n_ctx"])
 
     def stream(self, messages: Sequence[Message], options: Options = GREEDY) -> Iterator[Delta]:
-        request = {
+        request: dict[str, Any] = {
             "messages": self._plain(messages),
             "max_tokens": options.max_tokens,
             "temperature": options.temperature,
@@ -74,6 +74,9 @@ class LlamaServer:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if options.json_schema is not None:
+            held = {"schema": dict(options.json_schema)}
+            request["response_format"] = {"type": "json_schema", "json_schema": held}
         finished = False
         for event in self._events(request):
             if "error" in event:

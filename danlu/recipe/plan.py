@@ -1,8 +1,8 @@
 """The plan: a recipe's steps, frozen, each with all that its identity is made of.
 
-A step's identity is the hash of its word, its settings (without the names of other steps), the *content* of its
-inputs, of its source files and of its models, and the version of its code. A step whose input is not made yet has no
-identity yet. Steps run in the order of writing, in which every reference points up.
+A step's identity is the hash of its word, its settings (without the names of other steps and what stands aside), the
+*content* of its inputs, of its source files and of its models, and the version of its code. A step whose input is not
+made yet has no identity yet. Steps run in the order of writing, in which every reference points up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from danlu.track import Track
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step with the hashes of what it reads from outside; `references` is settings field → earlier step."""
+    """A step with the hashes of what it reads from outside; `references` is settings field → earlier step (`field.0`,
+    `field.1`, … of a field that names several)."""
 
     name: str
     use: str
@@ -37,8 +38,11 @@ class PlannedStep:
     code: str
 
     def described(self) -> dict[str, Any]:
-        """The settings as JSON values, without the names of other steps."""
-        return {k: v for k, v in self.settings.model_dump(mode="json").items() if k not in self.references}
+        """The settings as JSON values, without the names of other steps and what never changes the result."""
+        special = markers(type(self.settings))
+        aside = {field for field, marker in special.items() if isinstance(marker, registry.Aside)}
+        named = {field.split(".")[0] for field in self.references}
+        return {k: v for k, v in self.settings.model_dump(mode="json").items() if k not in named | aside}
 
     def identity(self, contents: Mapping[str, str]) -> str:
         """The id of the artifact, given the content hash of each input by its settings field."""
@@ -88,6 +92,8 @@ def _planned(entry: Entry, recipe: Recipe, track: Track) -> PlannedStep:
             sources[field] = digest([source_digest(path, exclude, f"{entry.name}.{field}", track) for path in paths])
         elif isinstance(marker, registry.ModelName):
             models[field] = digest([registry.model_fingerprint(str(item), str(recipe.folder)) for item in items])
+        elif isinstance(marker, registry.ChatName):
+            models[field] = digest([registry.chat_fingerprint(str(item), str(recipe.folder)) for item in items])
     return PlannedStep(
         name=entry.name,
         use=entry.use,

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from danlu import registry
-from danlu.registry import From, ModelName, Settings, Step, markers
+from danlu.registry import ChatName, From, ModelName, Settings, Step, markers
 
 
 def steps() -> list[dict[str, str]]:
@@ -78,6 +78,8 @@ def _type(marker: object, annotation: Any) -> str:
         return f"name of a step that makes {marker.kind}"
     if isinstance(marker, ModelName):
         return "model: built-in name, local folder or hub id"
+    if isinstance(marker, ChatName):
+        return "chat: endpoint:URL#MODEL, FILE.gguf, a built-in model, or script:FILE.json"
     text = getattr(annotation, "__name__", "") if not hasattr(annotation, "__args__") else ""
     return text or re.sub(r"\b(typing|pathlib|collections\.abc)\.", "", str(annotation)).replace("NoneType", "None")
 

@@ -201,6 +201,8 @@ class _Runner:
             name = getattr(step.settings, field_name)
             if isinstance(marker, registry.ModelName) and name is not None:
                 licences[str(name)] = registry.model_licence(str(name), str(recipe.folder))
+            elif isinstance(marker, registry.ChatName) and name is not None:
+                licences[str(name)] = registry.chat_licence(str(name), str(recipe.folder))
         return {
             "id": id,
             "kind": step.makes,

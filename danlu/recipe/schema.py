@@ -34,7 +34,8 @@ _RECIPE_NAME = re.compile(r"\w[\w. -]{0,99}")
 
 @dataclass(frozen=True)
 class Entry:
-    """One step of a recipe: `references` is settings field → name of the earlier step."""
+    """One step of a recipe: `references` is settings field → name of the earlier step; of a field that names several,
+    `field.0`, `field.1`, …"""
 
     name: str
     use: str
@@ -276,8 +277,8 @@ class _StepChecker:
                 place = (*self.place, field) if index is None else (*self.place, field, index)
                 if isinstance(marker, From):
                     if isinstance(item, str) and self._reference(field, item, marker.kind, place):
-                        references[field] = item
-                elif isinstance(item, (str, Path)):
+                        references[field if index is None else f"{field}.{index}"] = item
+                elif isinstance(item, (str, Path)) and not isinstance(marker, registry.Aside):
                     self._outside(field, item, marker, place)
         return references
 
@@ -311,7 +312,8 @@ class _StepChecker:
                 near = _relative(Path(found), folder) if found and not Path(value).is_absolute() else found
                 self.recipe.problem(f"{self.name}.{field}: there is no {str(value)!r}", place, near=near)
             return
-        problem = registry.model_problem(str(value), str(folder))
+        check = registry.chat_problem if isinstance(marker, registry.ChatName) else registry.model_problem
+        problem = check(str(value), str(folder))
         if problem is not None:
             what, near = problem
             self.recipe.problem(f"{self.name}.{field}: {what}", place, near=near, next="danlu model ls")
