@@ -6,11 +6,14 @@ import argparse
 import sys
 from typing import Any
 
+from danlu.errors import UsageError
+
 EPILOG = """\
 examples:
   danlu run recipes/tutor.yaml                      make what is not made yet
   danlu run recipes/tutor.yaml --set sft.rank=16    with another setting
   danlu run recipes/tutor.yaml --from sft           make sft, and all steps below it, again
+  danlu run recipes/tutor.yaml --on ray://head:10001  the data steps on a Ray cluster
   danlu run recipes/tutor.yaml --force scores       make this one again; later ones follow if its content changed
 
 Stopped in any way, the same command goes on where it stopped: finished steps are kept.
@@ -29,6 +32,12 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--track", choices=("mlflow", "none"), default="mlflow", help="where the run is tracked (default mlflow)"
     )
+    parser.add_argument(
+        "--on",
+        default="local",
+        metavar="WHERE",
+        help="where data steps are worked on: local (every core), ray (RAY_ADDRESS, or a fresh one), ray://HOST:PORT",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.set_defaults(run=run)
 
@@ -46,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     from danlu.recipe.tracking import tracker
     from danlu.track import Track
 
+    if args.on not in ("local", "ray") and not args.on.startswith("ray://"):
+        raise UsageError(f"--on {args.on}: not a place to work", nearest="ray", next="danlu run --help")
     quiet = args.quiet or args.json
     recipe = read_recipe(args.recipe, args.set)
     planned = make_plan(recipe, Track(quiet=quiet))
@@ -53,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     store = Store(args.store)
     told = tracker(args.track, store)
     try:
-        finished = run_plan(planned, store, Track(told, quiet), told, remake)
+        finished = run_plan(planned, store, Track(told, quiet, args.on), told, remake)
     except KeyboardInterrupt:
         sets = [word for text in args.set for word in ("--set", text)]
         command = shlex.join(["danlu", "run", str(args.recipe), *sets, "--store", str(args.store)])

@@ -38,20 +38,26 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True)
 class Block:
-    """Whole lines of a JSONL file: bytes [start, end), `count` of them with text, the first one `line` (from 1)."""
+    """Whole lines of a JSONL file: bytes [start, end), `count` of them with text, the first one `line` (from 1).
+    `data` holds the bytes themselves where the file cannot be reached."""
 
     path: str
     start: int
     end: int
     line: int
     count: int
+    data: bytes | None = None
+
+    def read(self) -> bytes:
+        if self.data is not None:
+            return self.data
+        with open(self.path, "rb") as file:
+            file.seek(self.start)
+            return file.read(self.end - self.start)
 
     def records(self, kind: type[Record] = Document) -> Iterator[Any]:
         """The records; a DataError names the file, line and field of one that is none."""
-        with open(self.path, "rb") as file:
-            file.seek(self.start)
-            lines = file.read(self.end - self.start).split(b"\n")
-        for number, line in enumerate(lines, self.line):
+        for number, line in enumerate(self.read().split(b"\n"), self.line):
             if not line.strip():
                 continue
             try:

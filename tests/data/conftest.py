@@ -40,7 +40,16 @@ class Steps:
     def __call__(self, use: str, **settings: Any) -> Artifact:
         kind = step_class(use)
         inputs = {key: value for key, value in settings.items() if isinstance(value, Artifact)}
-        parsed = kind.Settings(**{key: inputs[key].id if key in inputs else value for key, value in settings.items()})
+        several = {
+            key: value
+            for key, value in settings.items()
+            if isinstance(value, list) and value and isinstance(value[0], Artifact)
+        }
+        inputs |= {f"{key}.{at}": one for key, value in several.items() for at, one in enumerate(value)}
+        names = {key: tuple(one.id for one in value) for key, value in several.items()}
+        parsed = kind.Settings(
+            **{key: names.get(key) or (inputs[key].id if key in inputs else value) for key, value in settings.items()}
+        )
         id = digest([use, parsed.model_dump(mode="json")])[:16]
         with self.store.draft(id) as draft:
             kind(parsed).run(inputs, draft, Track(quiet=True))

@@ -284,3 +284,24 @@ def test_a_file_larger_than_allowed(kitchen: Path, danlu: Danlu) -> None:
     assert failed.returncode == 5, failed.stderr
     assert "larger than the limit" in failed.stderr
     assert danlu(*RUN).returncode == 0
+
+
+def test_a_step_reads_several_steps_in_the_order_of_the_recipe(kitchen: Path, danlu: Danlu) -> None:
+    text = (kitchen / "toy.yaml").read_text(encoding="utf-8")
+    more = "  more: {use: toy.read, paths: [more]}\n  both: {use: toy.join, documents: [more, read]}\n"
+    (kitchen / "more").mkdir()
+    (kitchen / "more" / "z.txt").write_text("更多", encoding="utf-8")
+    (kitchen / "toy.yaml").write_text(text + more, encoding="utf-8")
+    assert danlu(*RUN).returncode == 0
+    made = {artifact.manifest["step"]: artifact for artifact in Store(kitchen / "store").all()}
+    joined = made["both"].file("all.txt").read_text(encoding="utf-8")
+    assert joined == "更多" + made["read"].file("all.txt").read_text(encoding="utf-8")
+    assert [made["both"].manifest["inputs"][f"documents.{at}"]["step"] for at in (0, 1)] == ["more", "read"]
+    assert "documents" not in made["both"].manifest["settings"]
+    (kitchen / "more" / "z.txt").write_text("更多。", encoding="utf-8")
+    danlu(*RUN)
+    assert states(kitchen / "store")["both"] == "made"
+    (kitchen / "toy.yaml").write_text(text + more.replace("[more, read]", "[more, slow]"), encoding="utf-8")
+    failed = danlu(*RUN)
+    assert failed.returncode == 2
+    assert "both.documents needs documents, but 'slow' makes" in failed.stderr

@@ -25,6 +25,7 @@ WORDS = {
     "toy.gate": "Gate",
     "toy.fill": "Fill",
     "toy.model": "Model",
+    "toy.join": "Join",
 }
 MODULE = "toy"
 
@@ -156,6 +157,22 @@ class Model(Step[ModelSettings]):
 
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
         out.file("name.txt").write_text(self.settings.model, encoding="utf-8")
+
+
+class JoinSettings(Settings):
+    documents: Annotated[tuple[str, ...], From("documents")]
+    """What to join."""
+
+
+class Join(Step[JoinSettings]):
+    """Writes the texts of several steps one after the other."""
+
+    Settings = JoinSettings
+    makes = "documents"
+
+    def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
+        texts = [inputs[f"documents.{at}"].file("all.txt").read_bytes() for at in range(len(inputs))]
+        out.file("all.txt").write_bytes(b"".join(texts))
 
 
 def register(steps: dict[str, str]) -> None:
