@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from danlu.errors import DataError
 
@@ -46,31 +46,67 @@ class Chunk(Record):
     headings: list[str] = []
 
 
+def _empty(value: object) -> bool:
+    return not value
+
+
+def _none(value: object) -> bool:
+    return value is None
+
+
+class ToolCall(Record):
+    """A function that an assistant calls; `id` is what the tool's answer refers to, where there is one."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    id: str = Field(default="", exclude_if=_empty)
+
+
 class Message(Record):
+    """One turn. An assistant may call tools beside, or instead of, what it says; a tool's answer may name the tool and
+    the call that it answers. `meta` holds what else a file said of this turn. What is empty is not written."""
+
     role: Role
     content: str
+    name: str = Field(default="", exclude_if=_empty)
+    tool_calls: list[ToolCall] = Field(default=[], exclude_if=_empty)
+    tool_call_id: str = Field(default="", exclude_if=_empty)
+    meta: dict[str, Any] = Field(default={}, exclude_if=_empty)
 
 
 class Example(Record):
     """One conversation to learn from; the last message is the answer.
 
-    `document`, `start` and `end` say which span of which Document the answer was taken from; `method` says how.
+    `document`, `start` and `end` say which span of which Document the answer was taken from (none when `document` is
+    empty), `source` which file and line the record was read from; `method` says how it was made. `tools` are the
+    functions that may be called, as JSON schemas. `label` says whether people found the answer good (as KTO wants it);
+    None when nobody was asked. `meta` holds what else a file said of it.
     """
 
     id: str
     messages: list[Message]
-    document: str
-    start: int
-    end: int
-    method: str
+    document: str = ""
+    start: int = 0
+    end: int = 0
+    method: str = ""
+    source: str = Field(default="", exclude_if=_empty)
+    tools: list[dict[str, Any]] = Field(default=[], exclude_if=_empty)
+    label: bool | None = Field(default=None, exclude_if=_none)
+    meta: dict[str, Any] = Field(default={}, exclude_if=_empty)
 
 
 class Preference(Record):
+    """Two answers to one prompt, of which `chosen` is the better. The other fields are those of an Example."""
+
     id: str
     prompt: list[Message]
     chosen: str
     rejected: str
     document: str = ""
+    method: str = Field(default="", exclude_if=_empty)
+    source: str = Field(default="", exclude_if=_empty)
+    tools: list[dict[str, Any]] = Field(default=[], exclude_if=_empty)
+    meta: dict[str, Any] = Field(default={}, exclude_if=_empty)
 
 
 class Score(Record):
