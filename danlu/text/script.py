@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from danlu.text import usage, variants
+from danlu.text.census import Census, census
 
 Script = Literal["traditional", "simplified", "mixed", "other"]
-
-_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
 
 
 def script(text: str) -> Script:
@@ -20,12 +17,14 @@ def script(text: str) -> Script:
     more than a fifth as much kana (Japanese). A text of which every character is shared by both scripts (人工) is
     "traditional": nothing in it needs converting. Not covered: Korean or Japanese written in Han characters alone.
     """
-    han = len(_HAN.findall(text))
-    if not han or len(_KANA.findall(text)) > han / 5:
+    return script_of(census(text))
+
+
+def script_of(counts: Census) -> Script:
+    """`script` of the text that has these counts."""
+    if not counts.han or counts.kana > counts.han / 5:
         return "other"
-    only_simplified, only_traditional = variants.simplified(), variants.traditional()
-    simplified = sum(character in only_simplified for character in text)
-    traditional = sum(character in only_traditional for character in text)
+    simplified, traditional = counts.simplified, counts.traditional
     if not simplified or simplified < (simplified + traditional) / 10:
         return "traditional"
     return "mixed" if traditional >= (simplified + traditional) / 10 else "simplified"
