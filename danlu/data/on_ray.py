@@ -1,9 +1,9 @@
 """Beyond one machine: the blocks of `danlu.data.flow` as a Ray Data dataset.
 
 The blocks' bytes travel through Ray's object store, which spills to disk when it is full, so that the nodes need no
-folder in common; Danlu's own code travels too (`py_modules`), so that every node runs the version that is recorded. What
-else a step needs (its extras) must be installed on the nodes. A node that dies costs time, nothing else: Ray Data runs
-its blocks again elsewhere, and the results are taken in the order of the blocks.
+folder in common; Danlu's own code travels too (`py_modules`), so that every node runs the version that is recorded.
+What else a step needs (its extras) must be installed on the nodes. A node that dies costs time, nothing else: Ray Data
+runs its blocks again elsewhere, and the results are taken in the order of the blocks.
 
 Not covered: a head node or driver that dies (the run is started again and goes on from its finished steps), and paths
 other than the blocks', which must be there on every node (word lists, decisions, tokenizer folders of a setting).
