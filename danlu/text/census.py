@@ -23,8 +23,8 @@ _KINDS = 15
 
 _HAN_RANGES = ((0x3400, 0xA000), (0xF900, 0xFB00), (0x20000, 0x40000))
 _KANA_RANGES = ((0x3041, 0x3097), (0x30A1, 0x30FB))
-_PLANES = 0x20000
-"""Code points from here on are Han characters or nothing that these kinds tell apart."""
+_BY_NAME = ((0, 0x3400), (0xA000, 0xAC00), (0xD7A4, 0xD800), (0xFB00, 0x20000))
+"""Where Unicode's category decides. Elsewhere are Han, Hangul, or nothing that these kinds tell apart."""
 
 
 class Census(NamedTuple):
@@ -90,7 +90,9 @@ def _table() -> Codes:
     import numpy
 
     table = numpy.zeros(0x110000, numpy.uint8)
-    table[:_PLANES] = [_kind(chr(code)) for code in range(_PLANES)]
+    for start, end in _BY_NAME:
+        table[start:end] = [_kind(chr(code)) for code in range(start, end)]
+    table[0xAC00:0xD7A4] = HANGUL
     for start, end in _HAN_RANGES:
         table[start:end] = HAN
         table[[code for code in range(start, min(end, 0x32000)) if not chr(code).isalpha()]] = HAN_SIGN
@@ -112,8 +114,6 @@ def _kind(character: str) -> int:
     if character == "\ufffd":
         return REPLACEMENT
     kind = _BY_CATEGORY.get(unicodedata.category(character)[0], OTHER)
-    if kind == LETTER and (
-        character < "\u0250" or "\u1e00" <= character < "\u1f00" or "ａ" <= character.lower() <= "ｚ"
-    ):
+    if kind == LETTER and (character < "\u0250" or "\u1e00" <= character < "\u1f00" or "Ａ" <= character <= "ｚ"):
         return LATIN
-    return HANGUL if kind == LETTER and "\uac00" <= character <= "\ud7a3" else kind
+    return kind

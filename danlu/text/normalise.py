@@ -1,7 +1,7 @@
 """One form for what looks the same: what comes out of PDFs, web pages and keyboards, made plain and Taiwanese.
 
-In this order: line ends to `\\n`, every kind of space to a space; control, zero-width and direction characters out; NFC,
-Kangxi radicals to characters; full-width letters and digits to half-width; outside of Markdown code, Chinese
+In this order: line ends to `\\n`, every kind of space to a space; control, zero-width and direction characters out;
+NFC, Kangxi radicals to characters; full-width letters and digits to half-width; outside of Markdown code, Chinese
 punctuation: , ; : ! ? after a Chinese character to their full-width forms, a full stop between two Chinese characters
 to 。, “中文” to 「中文」, 。。。 to ……, small and vertical forms to the usual ones; no space at line ends, at most one
 empty line.
@@ -20,7 +20,8 @@ import unicodedata
 from danlu.text import quoted
 
 _HAN = "\u3005\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_INVISIBLES = "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
+_CONTROLS = "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
+_INVISIBLES = _CONTROLS + "\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
 _BREAKS = "\r\x0b\x0c\x85\u2028\u2029"
 _SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _RADICALS = "\u2e80-\u2fdf"
