@@ -99,7 +99,7 @@ class Opened:
 
 @contextmanager
 def opened(
-    name: str, *, at_once: int = 8, timeout: float = 120.0, key_variable: str = "OPENAI_API_KEY"
+    name: str, at_once: int = 8, timeout: float = 120.0, key_variable: str = "OPENAI_API_KEY"
 ) -> Iterator[Opened]:
     """The Chat of that name (a relative path starts at the working folder), closed at the end.
 

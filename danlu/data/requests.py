@@ -62,10 +62,13 @@ class Failure:
 class Ledger:
     """Asks `opened` for a step. Use it as a context manager: at its end, answers in flight are waited for and kept.
 
-    `method` tells apart what is asked for, so that two methods with the same prompt do not share answers.
+    `method` tells apart what is asked for, so that two methods with the same prompt do not share answers; `total` is
+    how many requests there will be, where that is known, for the progress bar.
     """
 
-    def __init__(self, opened: Opened, settings: Asking, path: Path, method: str, track: Track) -> None:
+    def __init__(
+        self, opened: Opened, settings: Asking, path: Path, method: str, track: Track, total: int | None = None
+    ) -> None:
         self.opened, self.settings, self.method, self.track = opened, settings, method, track
         self.journal = Journal(path)
         self.sent = 0
@@ -76,6 +79,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._quiet_until = 0.0
+        self._bar: Any = track.bar(method, total, unit="request")
 
     def __enter__(self) -> Ledger:
         return self
@@ -86,32 +90,27 @@ class Ledger:
             self.track.note(f"{self.method}: waiting for the answers in flight, which are kept …")
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.journal.close()
+        self._bar.close()
 
     def options(self, json_schema: dict[str, Any] | None = None, seed: int = 0) -> Options:
         """How to decode by the step's settings."""
         held = json_schema if self.settings.enforce else None
         return Options(self.settings.max_tokens, self.settings.temperature, seed=seed, json_schema=held)
 
-    def ask(self, requests: Iterable[Request], total: int | None = None) -> Iterator[Reply]:
+    def ask(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """The replies, in the order of the requests, which are taken as they are needed.
 
         GateError: the budget is spent. EndpointError, ModelError: no answer can be had. What came is kept.
         """
         pending: deque[Future[Reply]] = deque()
-        bar: Any = self.track.bar(self.method, total, unit="request")
-        try:
-            for request in requests:
-                while len(pending) >= 4 * self.opened.at_once:
-                    yield self._reply(pending.popleft(), bar)
-                pending.append(self._submit(request))
-            while pending:
-                yield self._reply(pending.popleft(), bar)
-        finally:
-            bar.close()
+        for request in requests:
+            while len(pending) >= 4 * self.opened.at_once:
+                yield self._reply(pending.popleft())
+            pending.append(self._submit(request))
+        while pending:
+            yield self._reply(pending.popleft())
 
-    def parsed(
-        self, requests: Iterable[Request], parse: Callable[[str], T | Failure], total: int | None = None
-    ) -> Iterator[T | Failure]:
+    def parsed(self, requests: Iterable[Request], parse: Callable[[str], T | Failure]) -> Iterator[T | Failure]:
         """What `parse` makes of each answer. The same is asked again, `attempts` times in all, until it can be parsed;
         `n` counts on."""
         waiting = iter(requests)
@@ -120,7 +119,7 @@ class Ledger:
             left = list(enumerate(block))
             for again in range(self.settings.attempts):
                 asked = [replace(request, n=request.n + again) for _, request in left]
-                for (at, _), reply in zip(left, self.ask(asked, total if not again else None), strict=True):
+                for (at, _), reply in zip(left, self.ask(asked), strict=True):
                     results[at] = read(reply, parse)
                 left = [one for one in left if _worth_asking_again(results[one[0]])]
                 if not left:
@@ -202,7 +201,7 @@ class Ledger:
             next="raise the budget and run the same command again: every answer is kept, and none is paid twice",
         )
 
-    def _reply(self, future: Future[Reply], bar: Any) -> Reply:
+    def _reply(self, future: Future[Reply]) -> Reply:
         try:
             reply = future.result()
         except DanluError as error:
@@ -217,9 +216,10 @@ class Ledger:
                     where=self.opened.name,
                     next="if it is response_format that the endpoint refuses, set enforce: false",
                 )
-        bar.update(1)
         tokens = self.journal.prompt_tokens + self.journal.completion_tokens
-        bar.set_postfix_str(f"{tokens} tokens" + (f", cost {self.cost():.4f}" if self.settings.prices else ""))
+        told = f"{tokens} tokens" + (f", cost {self.cost():.4f}" if self.settings.prices else "")
+        self._bar.set_postfix_str(told, refresh=False)
+        self._bar.update(1)
         return reply
 
     def _ended(self, error: DanluError) -> DanluError:
@@ -268,11 +268,14 @@ class Ledger:
 
 
 @contextmanager
-def ledger(settings: Asking, name: str, out: Draft, track: Track, method: str) -> Iterator[Ledger]:
-    """A Ledger on the Chat called `name` (a field of the settings), with its journal in the step's work folder."""
+def ledger(
+    settings: Asking, out: Draft, track: Track, method: str, total: int | None = None, name: str | None = None
+) -> Iterator[Ledger]:
+    """A Ledger on the settings' Chat, or on the one called `name`, with its journal in the step's work folder."""
+    place = out.work / f"{method}.jsonl"
     with (
-        opened(name, at_once=settings.at_once, timeout=settings.timeout, key_variable=settings.key_variable) as chat,
-        Ledger(chat, settings, out.work / f"{method}.jsonl", method, track) as found,
+        opened(name or settings.chat, settings.at_once, settings.timeout, settings.key_variable) as chat,
+        Ledger(chat, settings, place, method, track, total) as found,
     ):
         yield found
 
