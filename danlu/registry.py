@@ -100,6 +100,7 @@ _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 STEPS: dict[str, str] = {
     "data.read": "danlu.data.read:Read",
     "data.git": "danlu.data.git:Git",
+    "data.sql": "danlu.data.sql:Sql",
     "data.clean": "danlu.data.clean:Clean",
     "data.dedup": "danlu.data.dedup:Dedup",
     "data.instruct": "danlu.data.instruct:Instruct",
