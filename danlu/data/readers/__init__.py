@@ -33,7 +33,7 @@ readers in processes of their own, whose time and memory are bounded. Raise or y
     encrypted         it opens only with a password
     unsafe-name       a member of an archive whose name leads out of it, or is a link
     zip-bomb          an archive or a member that unpacks to more than it may
-    unsafe-xml        XML that declares entities of its own, or fetches others
+    xml-entities      XML that declares entities, as bombs and thefts of local files do
     no-text-layer     a PDF of pictures in which OCR found no text, or was not to be used
     no-text           a picture, slides or sheets without text
     no-text-field     a record without a field that is known to hold text; the detail names the fields
@@ -46,9 +46,10 @@ readers in processes of their own, whose time and memory are bounded. Raise or y
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -119,7 +120,7 @@ class Reading:
     meta: dict[str, Any] = field(default_factory=dict)
     part: str = ""
     format: str = ""
-    """The reader that made it, when it is another than the file's own: of a member of an archive."""
+    """The reader that made it, where that is not the file's own: of a member of an archive."""
 
 
 @dataclass(frozen=True)
@@ -144,16 +145,21 @@ class Unreadable(Exception):
 class How:
     """What the reader of a file of many documents is told.
 
+    `source` is the file's name for the user.
     `text`, `title` and `id` are the names of the fields of a record that hold them; empty: those known to `fields`.
-    `skip` holds parts that are not to be opened again, with the reason: they killed the process that read them.
-    `depth` is how many archives the file lies in.
+    `skip` holds members (`source#name`) that are not to be opened again, with the reason: they killed the process that
+    read them. `depth` is how many archives the file lies in.
     """
 
+    source: str = ""
     text: str = ""
     title: str = ""
     id: str = ""
     skip: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     depth: int = 0
+
+
+USUAL = How()
 
 
 def module(format: str) -> ModuleType:
@@ -167,7 +173,7 @@ def reader(format: str) -> Callable[[bytes], Reading]:
     return read
 
 
-def readings(path: Path, how: How = How()) -> Iterator[Reading | Bad]:
+def readings(path: Path, how: How = USUAL) -> Iterator[Reading | Bad]:
     """What the file says, document by document, by its suffix. Raises Unreadable and OSError."""
     format = READERS.get(path.suffix.lower())
     if format is None:
@@ -176,10 +182,22 @@ def readings(path: Path, how: How = How()) -> Iterator[Reading | Bad]:
     if hasattr(found, "each"):
         yield from found.each(path, how)
         return
-    size = path.stat().st_size
-    if size > LARGEST:
-        raise Unreadable("too-large", f"{size} bytes; a document of {LARGEST} bytes is the largest that is read")
-    yield found.read(path.read_bytes())
+    yield one(found.read, bounded(path))
+
+
+def one(read: Callable[[bytes], Reading], data: bytes) -> Reading:
+    """The document of a file's bytes, with their SHA-256."""
+    found = read(data)
+    return replace(found, meta={"sha256": hashlib.sha256(data).hexdigest(), **found.meta})
+
+
+def bounded(path: Path, largest: int = LARGEST, hint: str = "cut it into smaller files") -> bytes:
+    """The bytes of a file. Raises Unreadable "too-large"."""
+    with path.open("rb") as file:
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise Unreadable("too-large", f"over {largest} bytes; {hint}")
+    return data
 
 
 def sound(text: str) -> str:

@@ -7,33 +7,40 @@ import re
 from typing import Any
 
 from danlu.data.readers import Reading
-from danlu.data.readers.text import decoded
+from danlu.data.readers.fields import stated
+from danlu.data.readers.text import decoded, spanned
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
-_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$|^(?=\S)(.+)\n(?:=+|-+)[ \t]*$", re.MULTILINE)
-_FENCE = re.compile(r"^ {0,3}(```+|~~~+).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
-_MARK = re.compile(r"[*`]|!?\[([^\]]*)\]\([^)]*\)")
+_ALIAS = re.compile(r"(?:^|[\s\[{,:-])[&*][^\s*]")
+_MARK = re.compile(r"[*`]|!?\[([^\]\[]*)\]\([^()]*\)")
+_LONGEST = 2**16
+_WIDE = 500
 
 
 def read(data: bytes) -> Reading:
-    """The title is the front matter's `title`, else the first heading."""
+    """The title is the front matter's `title`, else the first heading. What the front matter states of date, author,
+    licence and language is in `meta` too."""
     text, meta = decoded(data)
+    lines = text.count("\n")
     front, text = front_matter(text)
     if front:
-        meta = {**meta, "front_matter": front}
-    return Reading(text, str(front.get("title") or first_heading(text)), meta)
+        meta = {**meta, **stated(front), "front_matter": front}
+    title = front.get("title")
+    first = lines - text.count("\n") + 1
+    return Reading(text, str(title) if title else first_heading(text), spanned(text, meta, first))
 
 
 def front_matter(text: str) -> tuple[dict[str, Any], str]:
-    """(front matter, the rest). A block between `---` lines that is no YAML mapping belongs to the text."""
+    """(front matter, the rest). A block between `---` lines that is no YAML mapping belongs to the text, and so does
+    one with aliases, which can stand for more than any memory holds."""
     import yaml
 
     found = _FRONT.match(text)
-    if found is None:
+    if found is None or len(found[1]) > _LONGEST or _ALIAS.search(found[1]):
         return {}, text
     try:
         front = yaml.safe_load(found[1])
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError):
         return {}, text
     if not isinstance(front, dict):
         return {}, text
@@ -43,5 +50,27 @@ def front_matter(text: str) -> tuple[dict[str, Any], str]:
 
 def first_heading(text: str) -> str:
     """The first heading outside code fences, without its marks; empty when there is none."""
-    found = _HEADING.search(_FENCE.sub("", text))
-    return _MARK.sub(r"\1", found[1] or found[2]).strip() if found else ""
+    fence = before = ""
+    for line in text.split("\n"):
+        bare = line.strip()
+        mark = bare[: len(bare) - len(bare.lstrip("`~"))]
+        if fence:
+            fence = "" if mark.startswith(fence) and not bare.strip("`~") else fence
+            before = ""
+            continue
+        if len(mark) >= 3 and not line.startswith("    "):
+            fence, before = mark, ""
+            continue
+        level = len(bare) - len(bare.lstrip("#"))
+        if 0 < level <= 6 and bare[level : level + 1] in (" ", "\t") and not line.startswith("    "):
+            name = bare[level:].strip().rstrip("#").strip()
+            if name:
+                return _bare(name)
+        if before and bare and not bare.strip("=" if bare[0] == "=" else "-"):
+            return _bare(before)
+        before = bare if line[:1].strip() else ""
+    return ""
+
+
+def _bare(name: str) -> str:
+    return _MARK.sub(r"\1", name[:_WIDE]).strip()

@@ -1,4 +1,4 @@
-"""Plain text, in any encoding that `danlu.text.encoding` tells: UTF-8, UTF-16, Big5, GB18030 …"""
+"""Plain text and source code, in any encoding that `danlu.text.encoding` tells: UTF-8, UTF-16, Big5, GB18030 …"""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 from danlu.data.readers import Reading, Unreadable, sound
 from danlu.text.encoding import decode
 
+_BINARY = (b"%PDF-", b"PK\x03\x04", b"\x7fELF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"\x1f\x8b")
+
 
 def read(data: bytes) -> Reading:
     text, meta = decoded(data)
-    return Reading(text, meta=meta)
+    return Reading(text, meta=spanned(text, meta))
 
 
 def decoded(data: bytes) -> tuple[str, dict[str, Any]]:
@@ -20,7 +22,7 @@ def decoded(data: bytes) -> tuple[str, dict[str, Any]]:
     Raises Unreadable: "binary" for bytes that begin like a known binary format or hold what no text holds, "empty",
     "undecodable".
     """
-    if data.startswith((b"%PDF-", b"PK\x03\x04", b"\x7fELF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"\x1f\x8b")):
+    if data.startswith(_BINARY):
         raise Unreadable("binary", f"it begins like a binary file: {data[:8]!r}")
     try:
         text, encoding = decode(data)
@@ -31,3 +33,8 @@ def decoded(data: bytes) -> tuple[str, dict[str, Any]]:
     if not text.strip():
         raise Unreadable("empty", f"{len(data)} byte(s), nothing but white space")
     return text, {"encoding": codecs.lookup(encoding).name}
+
+
+def spanned(text: str, meta: dict[str, Any], first: int = 1) -> dict[str, Any]:
+    """`meta` with the lines of the file that the text is: from `first` to the last."""
+    return {**meta, "lines": [first, first - 1 + text.count("\n") + (not text.endswith("\n"))]}

@@ -1,0 +1,49 @@
+"""Members: a file inside a file (of an archive, of a message), through the reader of its own suffix."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from danlu.data.guard import alive
+from danlu.data.readers import READERS, Bad, How, Reading, Unreadable, module, one
+
+DEEPEST = 2
+"""Most archives in one another."""
+
+
+def inside(name: str, data: bytes, how: How) -> Iterator[Reading | Bad]:
+    """What the member says, or why it cannot be read; `how` is that of the file it is in. Raises nothing else."""
+    path = f"{how.source}#{name}"
+    if path in how.skip:
+        yield Bad(name, *how.skip[path])
+        return
+    alive(path)
+    suffix = PurePosixPath(name).suffix.lower()
+    format = READERS.get(suffix)
+    if format is None:
+        yield Bad(name, "unsupported-format", suffix or "no suffix")
+        return
+    if how.depth >= DEEPEST and format in ("zip", "gzip"):
+        yield Bad(name, "too-deep", f"an archive in {how.depth} others")
+        return
+    try:
+        for found in _found(format, suffix, data, replace(how, source=path, depth=how.depth + 1)):
+            part = f"{name}#{found.part}" if found.part else name
+            inner = {"format": found.format or format} if isinstance(found, Reading) else {}
+            yield replace(found, part=part, **inner)
+    except Unreadable as error:
+        yield Bad(name, error.reason, error.detail)
+
+
+def _found(format: str, suffix: str, data: bytes, how: How) -> Iterator[Reading | Bad]:
+    found = module(format)
+    if not hasattr(found, "each"):
+        yield one(found.read, data)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"member{suffix}")
+        path.write_bytes(data)
+        yield from found.each(path, how)
