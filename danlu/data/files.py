@@ -107,8 +107,8 @@ def _checked(file: Found) -> Found:
     if file.reason:
         return file
     if file.suffix not in READERS:
-        suffix = file.path.suffix or "no extension"
-        return replace(file, reason="unsupported-format", detail=f"no reader for {suffix}")
+        detail = f"no reader for {file.suffix}" if file.suffix else "a name without a suffix"
+        return replace(file, reason="unsupported-format", detail=detail)
     try:
         found = file.path.stat()
     except OSError as error:

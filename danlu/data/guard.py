@@ -155,8 +155,9 @@ class _House(Generic[T, R]):
             child.ready = True
         elif kind == "raise":
             raise value
-        elif kind == "killed":
-            self._replace(child)
+        elif kind == "failed":
+            if value[0] == "too-large":
+                self._replace(child)
             return (Killed(*value, part=child.part),)
         elif kind == "done":
             if _resident(child.process.pid) > self.memory // 2:
@@ -233,9 +234,9 @@ def _live(work: Callable[[Any], Any], pipe: Connection, memory: int) -> None:
         except (DanluError, OSError) as error:
             answer = ("raise", error)
         except MemoryError:
-            answer = ("killed", ("too-large", f"over {memory / 2**30:g} GB of memory"))
+            answer = ("failed", ("too-large", f"over {memory / 2**30:g} GB of memory"))
         except Exception as error:
-            answer = ("killed", ("crashed", told(error)))
+            answer = ("failed", ("crashed", told(error)))
         pipe.send(answer)
 
 

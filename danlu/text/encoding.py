@@ -1,12 +1,14 @@
-"""Bytes to text: UTF-8, UTF-16 and UTF-32 with a mark, Big5 (cp950) and GB18030 told apart by how plausible they read.
+"""Bytes to text: UTF-8, UTF-16 and UTF-32, Big5 (cp950) and GB18030 told apart by how plausible they read.
 
-Not covered: Shift JIS, EUC-KR, Latin-1 and other 8-bit encodings (refused, never guessed), UTF-16 without a mark, and
-texts of fewer than about four Chinese characters in a legacy encoding, where Big5 and GB18030 can be equally plausible.
+Not covered: Shift JIS, EUC-JP and EUC-KR (named and refused), Latin-1 and other 8-bit encodings (refused, never
+guessed), UTF-16 without a mark where no character is below U+0100, and texts of fewer than about four Chinese
+characters in a legacy encoding, where Big5 and GB18030 can be equally plausible.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -16,7 +18,18 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
+_WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+
 _LEGACY = ("cp950", "big5hkscs", "gb18030")
+
+_FOREIGN = (("cp932", "Japanese in Shift JIS"), ("euc_jp", "Japanese in EUC-JP"), ("cp949", "Korean in EUC-KR"))
+
+_SAMPLE = 2**14
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
+_KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\uac00-\ud7a3]")
+_TEXT = re.compile(
+    r"[\t\n\r\x20-\x7e\u00a0-\u024f\u2010-\u203f\u3000-\u30ff\u3105-\u312f\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff60]"
+)
 
 _COMMON = frozenset(
     "的一是不了在人有我他這這个個们們中来來上大为為和国國地到以说說时時要就出会會可也你对對生能而子那得于於着著下"
@@ -41,15 +54,23 @@ def decode(data: bytes) -> tuple[str, str]:
     for mark, name in _MARKS:
         if data.startswith(mark):
             return _strict(data, name), name
+    if b"\0" in data and (wide := _wide(data)):
+        return wide
     _refuse_binary(data)
+    if b"\x1b$" in data:
+        raise ValueError("it looks like Japanese or Chinese in ISO-2022, which is not read: convert it to UTF-8")
     try:
         return data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError as error:
         first_bad = error.start
     readings = [(text, name) for name in _LEGACY if (text := _read(data, name)) is not None]
     best = max(readings, key=lambda reading: plausibility(reading[0]), default=None)
-    if best is None or plausibility(best[0]) < 0.55:
-        raise ValueError(f"not UTF-8 (byte 0x{data[first_bad]:02x} at offset {first_bad}), nor Big5 or GB18030 text")
+    sure = plausibility(best[0]) if best else 0.0
+    told = f"not UTF-8 (byte 0x{data[first_bad]:02x} at offset {first_bad})"
+    if sure < 0.65 and (foreign := _foreign(data)):
+        raise ValueError(f"{told}; it looks like {foreign}, which is not read: convert it to UTF-8")
+    if best is None or sure < 0.55:
+        raise ValueError(f"{told}, nor Big5 or GB18030 text")
     return best
 
 
@@ -57,12 +78,47 @@ def plausibility(text: str) -> float:
     """How much `text` reads like modern Chinese: the share of its non-ASCII characters that are everyday ones, 0 to 1.
 
     A character among the few hundred commonest counts fully, punctuation and any other character of Big5's first level
-    or of GB 2312's first level by half.
+    or of GB 2312's first level by half. The first few thousand are looked at.
     """
-    letters = [character for character in text if ord(character) > 127]
+    letters = _beyond_ascii(text)
     if not letters:
         return 1.0
     return sum(1.0 if letter in _COMMON else 0.5 * _everyday(letter) for letter in letters) / len(letters)
+
+
+def _beyond_ascii(text: str) -> str:
+    """The first `_SAMPLE` characters that are no ASCII."""
+    found: list[str] = []
+    count = 0
+    for run in _BEYOND_ASCII.finditer(text):
+        found.append(run[0][: _SAMPLE - count])
+        count += len(found[-1])
+        if count >= _SAMPLE:
+            break
+    return "".join(found)
+
+
+def _wide(data: bytes) -> tuple[str, str] | None:
+    """UTF-32 or UTF-16 without a mark: nearly every character is one that texts have, and each has its own kind."""
+    for name in _WIDE:
+        unit = 4 if "32" in name else 2
+        head = data[: unit * _SAMPLE]
+        if len(data) % unit or (text := _read(head[: len(head) - 4 * (len(head) < len(data))], name)) is None:
+            continue
+        sure = len(_TEXT.findall(text)) >= 0.95 * len(text) and any(mark in text for mark in " \n。，")
+        if sure and (whole := _read(data, name)) is not None and "\0" not in whole:
+            return whole, name
+    return None
+
+
+def _foreign(data: bytes) -> str:
+    """The name of an encoding of a neighbour's, when much of the text under it is kana or hangul."""
+    for name, told in _FOREIGN:
+        letters = _beyond_ascii(data[: 4 * _SAMPLE].decode(name, "ignore"))
+        strict = _read(data, name) is not None
+        if strict and len(_KANA.findall(letters)) > 0.4 * len(letters):
+            return told
+    return ""
 
 
 def _everyday(character: str) -> bool:
