@@ -1,29 +1,51 @@
-"""data.dedup: documents that say the same, exactly or nearly, once."""
+"""data.dedup: documents that say the same, exactly or nearly, once; across as many steps as are named."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
+import json
+import os
 from collections import Counter
-from collections.abc import Mapping
-from typing import Annotated, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from danlu.artifact import Artifact, Draft
-from danlu.extras import need
-from danlu.records import Document, Drop, read_jsonl, write_jsonl
+from danlu.data.core import core as core
+from danlu.data.core import jaccard as jaccard
+from danlu.data.core import ngrams as ngrams
+from danlu.data.flow import Block, blocks, spread
+from danlu.errors import DataError
+from danlu.records import Drop
 from danlu.registry import From, Settings, Step
 from danlu.track import Track
 
+Array = Any
+
 _PERMUTATIONS = 128
 _MISSED = 1e-3
+_BATCH = 16 * 2**20
+_PART = 4 * 2**20
+_COPY = 8 * 2**20
+
+
+def several(value: Any) -> Any:
+    """A single name stands for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], From("documents"), BeforeValidator(several, json_schema_input_type=str | list[str])]
 
 
 class DedupSettings(Settings):
-    documents: Annotated[str, From("documents")]
-    """The step that made the documents."""
+    documents: Annotated[Names, Field(min_length=1)]
+    """The step, or list of steps, that made the documents."""
 
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Two documents are near duplicates from this Jaccard similarity of their sets of character n-grams."""
@@ -35,92 +57,409 @@ class DedupSettings(Settings):
     """Seed of the permutations of MinHash."""
 
 
-class Twin(NamedTuple):
-    """The document that another one repeats, and how much of it."""
-
-    id: str
-    similarity: float
-
-
 class Dedup(Step[DedupSettings]):
-    """Keeps, of documents that repeat each other, the one whose id comes first, whatever order they come in.
+    """Keeps, of documents that repeat each other, the one whose id comes first.
+
+    What comes out depends on the set of documents alone: not on their order, nor on how many files or steps they are
+    spread over, and it is written in the order of the ids. Two records that are the same byte for byte are one; two
+    different ones with one id are a DataError.
 
     Compared are letters and digits alone, without case, so neither white space nor punctuation tells two apart.
     `exact-duplicate`: the same after that. `near-duplicate`: MinHash with locality-sensitive hashing (Broder, 1997, "On
     the resemblance and containment of documents"; banding: Leskovec, Rajaraman and Ullman, Mining of Massive Datasets,
     3.4) proposes pairs, and the true Jaccard similarity decides, so nothing is dropped on an estimate; a pair at the
     threshold is missed with a probability below 0.001. A document is compared with those kept, so of A ~ B ~ C with A
-    unlike C, C stays. Not covered: a document that is a small part of another, and repeated paragraphs within one.
+    unlike C, C stays; with 2,000 of them at most, those that share the most bands with it.
+
+    Memory: some 100 bytes a document and its id, and in each process a batch of families, of which only the kept texts
+    stay (4 bytes a character); band hashes (8 bytes each) rest on disk. Not covered: a document that is a small part
+    of another, and repeated paragraphs within one.
     """
 
     Settings = DedupSettings
     makes = "documents"
 
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
-        came = sorted(read_jsonl(inputs["documents"].file("documents.jsonl"), Document), key=lambda one: one.id)
-        kept: list[Document] = []
-        drops: list[Drop] = []
-        seen: dict[str, str] = {}
-        near = Near(self.settings)
-        for document in track.over(came, "dedup", unit="document"):
-            text = core(document.text)
-            same = seen.setdefault(hashlib.sha256(text.encode()).hexdigest(), document.id)
-            twin = Twin(same, 1.0) if same != document.id else near.add(document.id, text)
-            if twin is None:
-                kept.append(document)
-                continue
-            reason = "exact-duplicate" if same != document.id else "near-duplicate"
-            detail = f"of {twin.id}, similarity {twin.similarity:.3f}"
-            drops.append(Drop(id=document.id, source=document.source, reason=reason, detail=detail))
-        write_jsonl(out.file("documents.jsonl"), kept)
-        write_jsonl(out.file("dropped.jsonl"), drops)
-        reasons = dict(sorted(Counter(drop.reason for drop in drops).items()))
-        out.funnel("dedup", len(came), len(kept), reasons, unit="documents")
-        rows = [[drop.id, drop.reason, drop.detail] for drop in drops[:20]]
+        from danlu.data import minhash
+
+        sources = artifacts(inputs, "documents")
+        corpus = self._corpus([one.file("documents.jsonl") for one in sources], out.work, track)
+        order = corpus.order()
+        twin, similarity = corpus.exact(order)
+        count, _ = bands(self.settings.threshold)
+        batches = corpus.batches(minhash.np.flatnonzero(twin < 0), count, self.settings.ngram, out.work)
+        bar = track.bar("compare", sum(len(batch.members) for batch in batches), unit="document")
+        for members, twins, similarities in spread(self._compare, batches, Track(quiet=True)):
+            found = twins >= 0
+            twin[members[found]] = twins[found]
+            similarity[members[found]] = similarities[found]
+            bar.update(len(members))
+        bar.close()
+        again = minhash.np.flatnonzero(twin >= 0)
+        first = twin[again]
+        moved = again[twin[first] >= 0]
+        similarity[moved] = similarity[twin[moved]]
+        twin[moved] = twin[twin[moved]]
+        reasons = self._write(corpus, order, twin, similarity, out, track)
+        self._report(corpus, reasons, twin, sources, out)
+
+    def _corpus(self, paths: Sequence[Path], work: Path, track: Track) -> Corpus:
+        """What is remembered of each document; their band hashes go to files in `work`, one a band."""
+        from danlu.data import minhash
+
+        self._bands(*minhash.cores(["compiled here, once, and found by the other processes"]))
+        parts = [(part, file) for file, path in enumerate(paths) for part in blocks(path)]
+        bar = track.bar("sketch", sum(part.count for part, _ in parts), unit="document")
+        corpus = Corpus([str(path) for path in paths])
+        with ExitStack() as stack:
+            count, _ = bands(self.settings.threshold)
+            files = [stack.enter_context(band_file(work, band).open("wb")) for band in range(count)]
+            signed = spread(self._sign, [part for part, _ in parts], track)
+            for signs, (_, file) in zip(signed, parts, strict=True):
+                corpus.add(signs, file)
+                for band, output in enumerate(files):
+                    output.write(signs.bands[:, band].tobytes())
+                bar.update(len(signs.starts))
+        bar.close()
+        corpus.close()
+        return corpus
+
+    def _sign(self, block: Block) -> Signs:
+        from hashlib import blake2b
+
+        from danlu.data import minhash
+
+        np = minhash.np
+        heads, starts, sizes = read_heads(block)
+        codes, bounds = minhash.cores([head["text"] for head in heads])
+        ids = [head["id"].encode() for head in heads]
+        raw = memoryview(codes.tobytes())
+        ends = (4 * bounds).tolist()
+        digests = b"".join([blake2b(raw[a:b], digest_size=16).digest() for a, b in pairwise(ends)])
+        return Signs(
+            b"".join(ids),
+            np.fromiter(map(len, ids), np.int64, len(ids)),
+            np.array(starts, np.int64),
+            np.array(sizes, np.int64),
+            np.diff(bounds),
+            np.frombuffer(digests, np.uint64).reshape(-1, 2),
+            self._bands(codes, bounds),
+        )
+
+    def _bands(self, codes: Array, bounds: Array) -> Array:
+        from danlu.data import minhash
+
+        count, rows = bands(self.settings.threshold)
+        a, b = minhash.permutations(count * rows, self.settings.seed)
+        return minhash.sign(codes, bounds, self.settings.ngram, a, b, rows)
+
+    def _compare(self, batch: Batch) -> tuple[Array, Array, Array]:
+        """(members, the kept document that each repeats or -1, their similarity), in the order of the ids."""
+        from danlu.data import minhash
+
+        np = minhash.np
+        entries = int(np.unpackbits(batch.shared).sum())
+        kept = minhash.Kept(len(batch.members), int(batch.lengths.sum()), entries)
+        twins, similarities = [], []
+        for start, end in cuts(batch.sizes, _PART):
+            texts = [read_head(line)["text"] for line in batch.lines(start, end)]
+            codes, bounds = minhash.cores(texts)
+            hashes = self._bands(codes, bounds)
+            names, shared = batch.members[start:end], batch.shared[start:end]
+            twin, similarity = kept.resolve(
+                codes, bounds, names, hashes, shared, self.settings.ngram, self.settings.threshold
+            )
+            twins.append(twin)
+            similarities.append(similarity)
+        return batch.members, np.concatenate(twins), np.concatenate(similarities)
+
+    def _write(
+        self, corpus: Corpus, order: Array, twin: Array, similarity: Array, out: Draft, track: Track
+    ) -> Counter[str]:
+        from danlu.data import minhash
+
+        np = minhash.np
+        with out.file("documents.jsonl").open("wb") as output:
+            for piece in corpus.lines(order[twin[order] < 0]):
+                output.write(piece)
+        reasons: Counter[str] = Counter()
+        dropped = order[twin[order] >= 0]
+        texts = (read_head(line) for line in corpus.each(dropped))
+        named = zip(dropped.tolist(), twin[dropped].tolist(), similarity[dropped].tolist(), texts, strict=True)
+        exact = np.all(corpus.digests[dropped] == corpus.digests[twin[dropped]], axis=1).tolist()
+        rows: list[list[str]] = []
+        with out.file("dropped.jsonl").open("wb") as output:
+            for (_, first, value, head), same in zip(named, exact, strict=True):
+                reason = "exact-duplicate" if same else "near-duplicate"
+                reasons[reason] += 1
+                detail = f"of {corpus.id(first)}, similarity {value:.3f}"
+                output.write(drop_line(head, reason, detail))
+                if len(rows) < 20:
+                    rows.append([head["id"], reason, detail])
         if rows:
-            out.table(f"Duplicates ({len(rows)} of {len(drops)})", ["document", "reason", "detail"], rows)
-        out.metrics.update(documents=len(kept), duplicates=len(drops))
+            out.table(f"Duplicates ({len(rows)} of {len(dropped)})", ["document", "reason", "detail"], rows)
+        return reasons
+
+    def _report(
+        self, corpus: Corpus, reasons: Counter[str], twin: Array, sources: Sequence[Artifact], out: Draft
+    ) -> None:
+        from danlu.data import minhash
+
+        np = minhash.np
+        came, dropped = len(twin), sum(reasons.values())
+        out.funnel("dedup", came, came - dropped, dict(sorted(reasons.items())), unit="documents")
+        if len(sources) > 1:
+            each = np.bincount(corpus.files, minlength=len(sources))
+            left = np.bincount(corpus.files[twin < 0], minlength=len(sources))
+            rows = [[name, int(a), int(b)] for name, a, b in zip(self.settings.documents, each, left, strict=True)]
+            out.table("Sources", ["step", "came", "kept"], rows)
+        if dropped:
+            most = np.bincount(twin[twin >= 0])
+            largest = sorted(np.argsort(-most, kind="stable")[:20].tolist(), key=lambda at: (-most[at], corpus.id(at)))
+            rows = [[corpus.id(at), int(most[at])] for at in largest if most[at]]
+            out.table("Most repeated documents", ["document", "times again"], rows)
+        out.metrics.update(documents=came - dropped, duplicates=dropped)
 
 
-class Near:
-    """The documents kept so far, searched by similarity. Texts are held in memory."""
+class Head(TypedDict):
+    """The fields of a Document that are needed here; the line itself is copied, not written anew."""
 
-    def __init__(self, settings: DedupSettings) -> None:
-        self.settings = settings
-        self.index = need("datasketch", "data").MinHashLSH(num_perm=_PERMUTATIONS, params=bands(settings.threshold))
-        self.texts: dict[str, str] = {}
-
-    def add(self, id: str, text: str) -> Twin | None:
-        """The most similar kept document at or above the threshold, or None, and then this one is kept too."""
-        grams = ngrams(text, self.settings.ngram)
-        sketch = need("datasketch", "data").MinHash(num_perm=_PERMUTATIONS, seed=self.settings.seed)
-        sketch.update_batch([gram.encode() for gram in sorted(grams)])
-        found = [Twin(other, jaccard(grams, self._grams(other))) for other in self.index.query(sketch)]
-        twins = [twin for twin in found if twin.similarity >= self.settings.threshold]
-        if twins:
-            return min(twins, key=lambda twin: (-twin.similarity, twin.id))
-        self.index.insert(id, sketch)
-        self.texts[id] = text
-        return None
-
-    def _grams(self, id: str) -> set[str]:
-        return ngrams(self.texts[id], self.settings.ngram)
+    id: str
+    source: str
+    text: str
 
 
-def core(text: str) -> str:
-    """What two texts are compared by: letters and digits in NFKC, without case; the text itself when it has none."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold()) or text
+@lru_cache(maxsize=1)
+def _head() -> TypeAdapter[Head]:
+    return TypeAdapter(Head)
 
 
-def ngrams(text: str, length: int) -> set[str]:
-    """The n-grams of `text`; of a text shorter than that, the text itself."""
-    return {text[at : at + length] for at in range(max(1, len(text) - length + 1))}
+def read_head(line: bytes) -> Head:
+    return _head().validate_json(line)
 
 
-def jaccard(one: set[str], other: set[str]) -> float:
-    """|A ∩ B| / |A ∪ B|."""
-    shared = len(one & other)
-    return shared / (len(one) + len(other) - shared)
+def read_heads(block: Block) -> tuple[list[Head], list[int], list[int]]:
+    """(heads, the byte that each line starts at, its size without the line end) of a block with documents."""
+    heads: list[Head] = []
+    starts: list[int] = []
+    sizes: list[int] = []
+    at = block.start
+    read = _head().validate_json
+    for line in block.read().split(b"\n"):
+        if line.strip():
+            try:
+                heads.append(read(line))
+            except ValidationError:
+                for _ in block.records():
+                    pass
+                raise
+            starts.append(at)
+            sizes.append(len(line))
+        at += len(line) + 1
+    return heads, starts, sizes
+
+
+def drop_line(head: Head, reason: str, detail: str) -> bytes:
+    """The line of a Drop as `danlu.records.write_jsonl` writes it."""
+    drop = {"detail": detail, "id": head["id"], "reason": reason, "source": head["source"]}
+    assert drop.keys() == Drop.model_fields.keys()
+    return json.dumps(drop, ensure_ascii=False).encode() + b"\n"
+
+
+class Signs(NamedTuple):
+    """What pass 1 says of a block of n documents: their ids end to end and the length of each, where their lines start
+    and how long they are (bytes), the lengths of their cores, 16-byte digests of them (n, 2), their bands (n, bands)."""
+
+    ids: bytes
+    id_sizes: Array
+    starts: Array
+    sizes: Array
+    lengths: Array
+    digests: Array
+    bands: Array
+
+
+@dataclass
+class Batch:
+    """Whole families of documents that share bands, in the order of their ids. `shared` holds a bit for each band that
+    another document has too."""
+
+    paths: list[str]
+    members: Array
+    files: Array
+    starts: Array
+    sizes: Array
+    lengths: Array
+    shared: Array
+
+    def lines(self, start: int, end: int) -> Iterator[bytes]:
+        return lines(self.paths, self.files[start:end], self.starts[start:end], self.sizes[start:end])
+
+
+class Corpus:
+    """What is remembered of every document, by its number in the order of reading: arrays, no texts."""
+
+    def __init__(self, paths: list[str]) -> None:
+        self.paths = paths
+        self._ids = bytearray()
+        self._parts: list[tuple[Array, ...]] = []
+
+    def add(self, signs: Signs, file: int) -> None:
+        from danlu.data.minhash import np
+
+        self._ids += signs.ids
+        files = np.full(len(signs.starts), file, np.int32)
+        self._parts.append((signs.id_sizes, signs.starts, signs.sizes, signs.lengths, signs.digests, files))
+
+    def close(self) -> None:
+        """Make the arrays, once all was added."""
+        from danlu.data.minhash import np
+
+        if not self._parts:
+            raise DataError("no document came", where=", ".join(self.paths), next="look at the steps before data.dedup")
+        id_sizes, self.starts, self.sizes, self.lengths, self.digests, self.files = (
+            np.concatenate(part) for part in zip(*self._parts, strict=True)
+        )
+        self._parts.clear()
+        self.ids = np.frombuffer(self._ids, np.uint8)
+        self.id_starts = np.zeros(len(id_sizes) + 1, np.int64)
+        np.cumsum(id_sizes, out=self.id_starts[1:])
+
+    def id(self, at: int) -> str:
+        return str(self.ids[self.id_starts[at] : self.id_starts[at + 1]].tobytes(), "utf-8")
+
+    def order(self) -> Array:
+        """The documents in the order of their ids; DataError when two different ones have one id."""
+        from danlu.data import minhash
+
+        order = minhash.sorted_bytes(self.ids, self.id_starts)
+        for at in minhash.equal_neighbours(self.ids, self.id_starts, order).tolist():
+            one, other = int(order[at]), int(order[at + 1])
+            first, second = self.each(minhash.np.array([one, other]))
+            if first != second:
+                places = " and ".join(
+                    f"{self.paths[self.files[number]]} byte {self.starts[number]}" for number in (one, other)
+                )
+                raise DataError(
+                    f"two different documents have the id {self.id(one)!r}",
+                    where=places,
+                    next="give their sources different paths in the steps that read them",
+                )
+        return order
+
+    def exact(self, order: Array) -> tuple[Array, Array]:
+        """(the first document with the same core, or -1 for that one itself; 1.0 where there is one)."""
+        from danlu.data.minhash import np
+
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        by_digest = np.lexsort((rank, self.digests[:, 1], self.digests[:, 0]))
+        sorted_digests = self.digests[by_digest]
+        new = np.ones(len(order), bool)
+        new[1:] = np.any(sorted_digests[1:] != sorted_digests[:-1], axis=1)
+        firsts = by_digest[new][np.cumsum(new) - 1]
+        twin = np.full(len(order), -1, np.int64)
+        twin[by_digest] = np.where(new, -1, firsts)
+        self.rank = rank
+        return twin, (twin >= 0).astype(np.float64)
+
+    def batches(self, different: Array, count: int, ngram: int, work: Path) -> list[Batch]:
+        """Families of `different` documents that share a band, directly or through others, in batches of whole ones."""
+        from danlu.data import minhash
+
+        np = minhash.np
+        members = different[self.lengths[different] >= ngram]
+        parent = np.arange(len(self.rank))
+        shared = np.zeros((len(self.rank), (count + 7) // 8), np.uint8)
+        for band in range(count):
+            path = band_file(work, band)
+            hashes = np.fromfile(path, np.uint64)[members]
+            path.unlink()
+            minhash.unite(members, hashes, np.argsort(hashes), parent, shared, band)
+        members = members[shared[members].any(axis=1)]
+        family = minhash.roots(parent)[members]
+        by_family = np.lexsort((self.rank[members], family))
+        members, family = members[by_family], family[by_family]
+        starts = np.flatnonzero(np.diff(family, prepend=-1))
+        before = np.cumsum(self.sizes[members]) - self.sizes[members]
+        number = np.repeat(before[starts] // _BATCH, np.diff(np.append(starts, len(members))))
+        return [
+            self._batch(part, shared) for part in np.split(members, np.flatnonzero(np.diff(number)) + 1) if len(part)
+        ]
+
+    def _batch(self, members: Array, shared: Array) -> Batch:
+        members = members[self.rank[members].argsort()]
+        columns = (column[members] for column in (self.files, self.starts, self.sizes, self.lengths, shared))
+        return Batch(self.paths, members, *columns)
+
+    def each(self, which: Array) -> Iterator[bytes]:
+        """The lines of these documents, without line ends."""
+        return lines(self.paths, self.files[which], self.starts[which], self.sizes[which])
+
+    def lines(self, which: Array) -> Iterator[bytes]:
+        """The lines of these documents with their line ends, those that stand together in one piece."""
+        from danlu.data.minhash import np
+
+        if not len(which):
+            return
+        files, starts, sizes = self.files[which], self.starts[which], self.sizes[which]
+        ends = starts + sizes + 1
+        apart = np.flatnonzero((files[1:] != files[:-1]) | (starts[1:] != ends[:-1])) + 1
+        firsts = np.append(0, apart)
+        lasts = np.append(apart, len(which)) - 1
+        spans = zip(files[firsts].tolist(), starts[firsts].tolist(), ends[lasts].tolist(), strict=True)
+        with opened(self.paths) as handles:
+            for file, start, end in spans:
+                while start < end:
+                    piece = os.pread(handles[file], min(_COPY, end - start), start)
+                    if not piece:
+                        yield b"\n"
+                        break
+                    yield piece
+                    start += len(piece)
+
+
+def artifacts(inputs: Mapping[str, Artifact], field: str) -> list[Artifact]:
+    """The artifacts of a field that names one step or several, in its order."""
+    if field in inputs:
+        return [inputs[field]]
+    return [inputs[f"{field}.{at}"] for at in range(sum(name.startswith(f"{field}.") for name in inputs))]
+
+
+class opened:
+    """The file handles of `paths`, closed at the end of the block."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = paths
+
+    def __enter__(self) -> list[int]:
+        self.handles = [os.open(path, os.O_RDONLY) for path in self.paths]
+        return self.handles
+
+    def __exit__(self, *error: object) -> None:
+        for handle in self.handles:
+            os.close(handle)
+
+
+def lines(paths: Sequence[str], files: Array, starts: Array, sizes: Array) -> Iterator[bytes]:
+    """The bytes at these places of these files, one after the other."""
+    with opened(paths) as handles:
+        for file, start, size in zip(files.tolist(), starts.tolist(), sizes.tolist(), strict=True):
+            yield os.pread(handles[file], size, start)
+
+
+def cuts(sizes: Array, most: int) -> Iterator[tuple[int, int]]:
+    """(start, end) of runs of about `most` bytes."""
+    from danlu.data.minhash import np
+
+    before = np.cumsum(sizes) - sizes
+    edges = [0, *(np.flatnonzero(np.diff(before // most)) + 1).tolist(), len(sizes)]
+    return pairwise(edges)
+
+
+def band_file(work: Path, band: int) -> Path:
+    """Where the hashes of one band of all documents rest, uint64 in the order of reading."""
+    return work / f"band-{band:03d}.u64"
 
 
 def bands(threshold: float) -> tuple[int, int]:
