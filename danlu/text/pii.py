@@ -1,0 +1,632 @@
+"""Personal data as people write it in Taiwan: where it stands in a text, of which type, how sure, and why.
+
+`report(text)` gives the hits, in order and without overlap. A number is a hit when its form and its check digit are
+right, and no word beside it says that it is something else (訂單編號, ISBN, 版本 …). Where a form alone says too
+little (eight digits may be anything) the word beside it is required: `NEEDS_LABEL` lists those types. Full-width
+digits, digits in Chinese characters (at least eight in a row), separators and invisible characters inside a number are
+seen through; the offsets are always those of the text as it came.
+
+Scores: 0.85 and more, form (and check digit) and the word beside it; 0.75 form and check digit; 0.6 form alone.
+
+Not covered: names without a title or label beside them, pen names, addresses without a house number or in English,
+numbers spread over lines or read wrongly by OCR, what a picture shows, who can be found from facts put together. Nor
+can a form tell a person from an office: a town hall's address is an address, and a statesman's name is a name. What is
+well formed but never given to anybody (`danlu.text.pseudonym`) is not told.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from danlu.text import identifiers
+from danlu.text.names import GIVEN_NOT, NOT_NAMES, SURNAMES, TWO_SURNAMES
+from danlu.text.pseudonym import reserved
+
+LABELS = {
+    "national-id": "身分證字號",
+    "resident-id": "居留證號碼",
+    "passport": "護照號碼",
+    "health-card": "健保卡號",
+    "tax-id": "統一編號",
+    "citizen-certificate": "自然人憑證編號",
+    "carrier-barcode": "手機條碼",
+    "mobile": "手機號碼",
+    "landline": "市話號碼",
+    "email": "電子郵件",
+    "line-id": "LINE 帳號",
+    "address": "地址",
+    "birth-date": "出生日期",
+    "name": "姓名",
+    "credit-card": "信用卡號",
+    "bank-account": "銀行帳號",
+    "plate": "車牌號碼",
+    "ip": "網路位址",
+}
+"""Every type, and what it is called in Chinese."""
+
+TYPES = tuple(LABELS)
+NEEDS_LABEL = (
+    "passport", "health-card", "tax-id", "citizen-certificate", "carrier-barcode", "line-id", "birth-date",
+    "bank-account", "plate", "name",
+)  # fmt: skip
+"""Types that are told only with a word beside them that says what they are."""
+
+
+class Hit(NamedTuple):
+    """`text[start:end]` is of `type`, with `score` 0 to 1; `why` says what spoke for it, never the value."""
+
+    type: str
+    start: int
+    end: int
+    score: float
+    why: str
+
+
+def report(text: str, types: Collection[str] = TYPES) -> list[Hit]:
+    """The personal data in `text`, of `types`, in order and without overlap: of two hits the surer one, then the longer
+    one stays."""
+    found = [hit for scan in _SCANS for hit in scan(text)]
+    return apart(hit for hit in found if hit.type in types)
+
+
+def apart(hits: Iterator[Hit] | Sequence[Hit]) -> list[Hit]:
+    """Hits without overlap, in order; the surer, then the longer, then the earlier one stays."""
+    kept: list[Hit] = []
+    for hit in sorted(hits, key=lambda hit: (-hit.score, hit.start - hit.end, hit.start, hit.type)):
+        if all(hit.end <= other.start or other.end <= hit.start for other in kept):
+            kept.append(hit)
+    return sorted(kept, key=lambda hit: hit.start)
+
+
+# --- the text as it is looked at: half-width, nothing invisible ---------------------------------------------------
+
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
+_PLAIN = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_PLAIN |= dict.fromkeys(map(ord, "‐‑‒–—―−﹣"), ord("-"))
+_PLAIN |= dict.fromkeys(map(ord, "\u00a0\u2002\u2003\u2009\u202f\u3000\t"), ord(" "))
+_CHINESE_DIGITS = str.maketrans("零〇○一二三四五六七八九", "000123456789")
+_SEPARATORS = "\\- .()/+\u00ad\u200b-\u200f\u2060-\u2064\ufeff\u00a0\u3000（）－／．＋‐‑‒–—―−﹣"
+_REGION = re.compile(rf"[0-9０-９](?:[{_SEPARATORS}]{{0,3}}[0-9０-９]){{5}}")
+_SPOKEN = re.compile(r"[零〇○一二三四五六七八九](?:[ \-－]?[零〇○一二三四五六七八九]){7,}")
+_AROUND = 32
+
+
+@dataclass(frozen=True)
+class _View:
+    """A stretch of the text in plain form; `at[i]` is where its character `i` came from."""
+
+    text: str
+    at: Sequence[int]
+
+    def hit(self, type: str, start: int, end: int, score: float, why: str) -> Hit:
+        return Hit(type, self.at[start], self.at[end - 1] + 1, score, why)
+
+
+def _view(text: str, start: int, end: int) -> _View:
+    at: Sequence[int] = range(start, end)
+    piece = text[start:end]
+    if piece.isascii():
+        return _View(piece.replace("\t", " "), at)
+    if _INVISIBLE.search(piece):
+        at = [place for place, character in zip(at, piece, strict=True) if not _INVISIBLE.match(character)]
+        piece = _INVISIBLE.sub("", piece)
+    piece = _SPOKEN.sub(lambda run: run[0].translate(_CHINESE_DIGITS), piece)
+    return _View(piece.translate(_PLAIN), at)
+
+
+def _around(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """The stretches with something that `pattern` finds in them, with what stands around, without overlap."""
+    start = end = -1
+    for found in pattern.finditer(text):
+        if start >= 0 and found.start() - _AROUND <= end:
+            end = min(len(text), found.end() + _AROUND)
+            continue
+        if start >= 0:
+            yield start, end
+        start, end = max(0, found.start() - _AROUND), min(len(text), found.end() + _AROUND)
+    if start >= 0:
+        yield start, end
+
+
+# --- the words beside a number ------------------------------------------------------------------------------------
+
+
+def _ascii(words: str) -> str:
+    return rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])"
+
+
+_WORDS = {
+    "certificate": "自然人憑證|憑證",
+    "carrier": "手機條碼|載具條碼|載具",
+    "health": f"健保 ?(?:IC ?)?卡?|健康保險卡?|{_ascii('NHI(?: card)?')}",
+    "resident": f"統一證號|居留證?|外僑|外籍|移工|看護|{_ascii('ARC|UI|resident')}",
+    "national": f"身[分份]證(?:統一)?|證號|證字|{_ascii('ID|national')}",
+    "passport": f"護照|{_ascii('passport')}",
+    "line": f"{_ascii('LINE')}[ 的]?(?:{_ascii('ID')}|帳號)",
+    "tax": f"統編|統一編號|營利事業(?:統一)?|稅籍|扣繳單位|{_ascii('tax(?: id)?|VAT|UBN|BAN')}",
+    "mobile": f"手機|行動電話|門號|簡訊|{_ascii('cell|mobile|whatsapp')}",
+    "phone": f"電話|市話|專線|總機|傳真|聯[絡繫]|來電|[撥打洽電]|{_ascii('TEL|FAX|phone|call')}",
+    "card": f"信用卡|金融卡|簽帳卡|卡號|刷卡|卡片|{_ascii('VISA|Mastercard|JCB|AMEX|credit|debit|card')}",
+    "bank": "帳[號戶]|戶頭|匯[款到至入給]|轉[帳入]|存[摺簿]|薪轉|受款|劃撥|局號|銀行|郵局|分行|農會|信用合作社"
+    f"|{_ascii('bank|account|IBAN')}",
+    "ip": f"位址|{_ascii('IP|IPv4|IPv6|address|host|ping|ssh|DNS')}|主機|伺服器|來源|連線|連入",
+}
+_OTHER = (
+    "訂單|單號|序列?號|流水號|編號|貨號|料號|批號|票號|書號|型號|機號|案號|文號|字號|學號|工號|發票|國際標準書號|版本?|雜湊"
+    "|座標|章節|韌體|驅動|套件|[經緯]度|[東西]經|[南北]緯|專利|郵遞區號|[代條兌換驗證識別色]碼|代號|追蹤|字?第$"
+    "|單(?=[ :是為]{0,3}$)|==|[#]$|"
+    + _ascii(
+        "ISBN|ISSN|DOI|EAN|UPC|ver|version|v|commit|hash|sha|md5|GPS|order|invoice|serial|tracking|SKU|model|build"
+        "|release|rev|issue|PR"
+    )
+)
+_SUFFIX = "(?:統一)?(?:編號|號碼|字號|卡號|號)?(?: (?:no|number)(?![A-Za-z]))?"
+_GROUPS = [f"(?P<{name}>(?:{words.lower()}){_SUFFIX})" for name, words in _WORDS.items()]
+_LABEL = re.compile("|".join([*_GROUPS, f"(?P<other>{_OTHER.lower()})"]))
+_PLACEHOLDER = re.compile(r"〔[^〔〕\n]{0,12}〕")
+_GAP = re.compile(r"[^0-9\n]*\n?[^0-9\n]*|[0-9A-Z\s、,/及和與跟或;.\-]*")
+_SHORT_GAP = re.compile(r"[^0-9\n到至給由向請撥打洽寄傳]{0,5}")
+_MEASURED = re.compile(
+    r" ?(?:元|圓|塊|人[次份數]?|[次公]噸|噸|次|萬|億|美[元金]|日圓|歐元|[%]|公[斤里尺]|個|筆|票|股|張|點)"
+)
+
+
+class _Number(NamedTuple):
+    """A candidate: as it is written, its digits (and capital letters) alone, the nearest word before it that names a
+    kind of number, whether only filler stands between, and what stands before and behind."""
+
+    text: str
+    value: str
+    label: str
+    near: bool
+    before: str
+    after: str
+
+
+def _named(before: str) -> tuple[str, bool]:
+    """The last word of `before` that names a kind of number, and whether only filler stands behind it."""
+    said = _PLACEHOLDER.sub(lambda mask: " " * len(mask[0]), before)
+    label, near = "", False
+    for found in _LABEL.finditer(said.lower()):
+        label, filler = found.lastgroup or "", _SHORT_GAP if found.lastgroup == "other" else _GAP
+        near = filler.fullmatch(said, found.end()) is not None
+    return label, near
+
+
+def _number(view: _View, start: int, end: int) -> _Number:
+    before = view.text[max(0, start - 26) : start]
+    text = view.text[start:end]
+    value = re.sub(r"[^0-9A-Za-z]", "", text)
+    return _Number(text, value, *_named(before), before, view.text[end : end + 12])
+
+
+def _torn(number: _Number) -> bool:
+    """Whether the candidate is a piece of something longer: a code, a decimal, a date."""
+    behind = re.match(r"[-.][0-9A-Za-z]|[A-Za-z0-9]", number.after)
+    return bool(behind or re.search(r"[0-9A-Za-z][-._/]$|[0-9A-Za-z.$]$", number.before))
+
+
+def _score(number: _Number, *labels: str) -> tuple[float, str]:
+    return (0.9, "check digit and label") if number.label in labels and number.near else (0.75, "check digit")
+
+
+_Judged = tuple[float, str] | None
+
+
+def _identity(number: _Number, valid: Callable[[str], bool]) -> _Judged:
+    said = number.label in ("national", "resident")
+    if (
+        (number.label == "other" and number.near)
+        or not valid(number.value.upper())
+        or not (said or number.value.isupper())
+    ):
+        return None
+    if re.search(r"[ -]", number.text) and not said:
+        return (0.6, "check digit, with separators")
+    return _score(number, "national", "resident")
+
+
+def _mobile(number: _Number) -> _Judged:
+    if number.label in ("other", "bank", "card", "tax", "health", "passport") and number.near:
+        return None
+    return (0.9, "form and label") if number.label in ("mobile", "phone") else (0.75, "form")
+
+
+_AREAS = {"2": (8,), "3": (7,), "37": (6,), "4": (7, 8), "49": (7,), "5": (7,), "6": (7,), "7": (7,), "8": (7,)}
+_AREAS |= {"82": (6,), "826": (5,), "836": (5,), "89": (6,)}
+
+
+def _landline(number: _Number) -> _Judged:
+    digits = re.sub(r"[^0-9]", "", re.split(r"#|ext|轉|分機", number.text, flags=re.IGNORECASE)[0])
+    abroad = digits.startswith("886") or digits.startswith("00886")
+    digits = re.sub(r"^(?:00)?886", "", digits).removeprefix("0") if abroad else digits.removeprefix("0")
+    split = any(len(digits) - len(area) in _AREAS.get(area, ()) for area in (digits[:1], digits[:2], digits[:3]))
+    if not split or (number.label not in ("", "phone", "mobile", "ip") and number.near):
+        return None
+    if number.label in ("phone", "mobile") and number.near:
+        return 0.9, "area code, length and label"
+    return (0.7, "area code, length and separators") if abroad or re.match(r"\(|0[0-9]+[-) ]", number.text) else None
+
+
+def _local(number: _Number) -> _Judged:
+    return (0.6, "form and label") if number.label == "phone" and number.near else None
+
+
+def _card(number: _Number) -> _Judged:
+    said_else = number.label in ("other", "bank") and number.near
+    if said_else or not identifiers.payment_card(number.value):
+        return None
+    return _score(number, "card")
+
+
+def _labelled(label: str, length: range, behind: str = "") -> Callable[[_Number], _Judged]:
+    def judge(number: _Number) -> _Judged:
+        said = (number.label == label and number.near) or (behind and re.match(behind, number.after))
+        good = said and len(number.value) in length
+        return (0.9, "length and label") if good else None
+
+    return judge
+
+
+def _tax(number: _Number) -> _Judged:
+    behind = re.match(r" ?[(\[](?:公司)?統一?編號?", number.after)
+    if not identifiers.tax_id(number.value) or not (behind or (number.label == "tax" and number.near)):
+        return None
+    return 0.9, "check digit and label"
+
+
+def _health(number: _Number) -> _Judged:
+    said = number.label == "health" or (number.label == "card" and "健保" in number.before)
+    return (0.85, "length and label") if said and number.near and len(number.value) == 12 else None
+
+
+def _certificate(number: _Number) -> _Judged:
+    good = number.label == "certificate" and number.near and identifiers.citizen_certificate(number.value.upper())
+    return (0.9, "form and label") if good else None
+
+
+_AREA = "(?:826|836|82|89|37|49|[2-8])"
+_NUMBERS: list[tuple[str, re.Pattern[str], Callable[[_Number], _Judged]]] = [
+    (
+        "national-id",
+        re.compile(r"[A-Za-z][ -]?[12](?:[ -]?[0-9]){8}"),
+        lambda number: _identity(number, identifiers.national_id),
+    ),
+    (
+        "resident-id",
+        re.compile(r"[A-Za-z](?:[ -]?[89]|[A-Da-d])(?:[ -]?[0-9]){8}"),
+        lambda number: _identity(number, identifiers.resident_id),
+    ),
+    ("citizen-certificate", re.compile(r"[A-Za-z]{2}[0-9]{14}"), _certificate),
+    ("passport", re.compile(r"[A-Za-z]{0,2}[0-9]{7,9}"), _labelled("passport", range(8, 10), " ?號?的?護照")),
+    ("health-card", re.compile(r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}"), _health),
+    ("tax-id", re.compile(r"[0-9]{8}"), _tax),
+    (
+        "mobile",
+        re.compile(
+            r"(?:0|(?:\+|00)?886[ \-]{0,2}(?:\(0\)|0)?)[ -]?9(?:[ .\-]{0,2}[0-9]){8}"
+            r"|\(09[0-9]{2}\)(?:[ .\-]{0,2}[0-9]){6}"
+        ),
+        _mobile,
+    ),
+    (
+        "landline",
+        re.compile(
+            rf"(?:\(0{_AREA}\)|0{_AREA}|(?:\+|00)886[ )\-]{{0,2}}(?:\(?0?\)?){_AREA})"
+            r"[ -]{0,3}[0-9]{2,4}[ -]{0,3}[0-9]{3,4}(?:[0-9]{2})?"
+            r"(?:,? ?(?:#|轉|分機|ext\.?)[ :]?[0-9]{1,6})?",
+            re.IGNORECASE,
+        ),
+        _landline,
+    ),
+    ("landline", re.compile(r"[2-8][0-9]{2,3}-[0-9]{4}"), _local),
+    (
+        "credit-card",
+        re.compile(r"[0-9]{4}([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{4}|3[0-9]{3}([ -]?)[0-9]{6}\2[0-9]{4,5}|[0-9]{13,19}"),
+        _card,
+    ),
+    (
+        "bank-account",
+        re.compile(r"(?:\([0-9]{3}\) ?)?[0-9](?:[ -]{0,1}[0-9]){7,16}"),
+        _labelled("bank", range(8, 18)),
+    ),
+]
+
+
+def _numbers(text: str) -> Iterator[Hit]:
+    """What has at least six digits: looked for only where digits stand."""
+    for start, end in [*_around(text, _REGION), *_around(text, _SPOKEN)]:
+        view = _view(text, start, end)
+        for type, pattern, judge in _NUMBERS:
+            for found in pattern.finditer(view.text):
+                number = _number(view, *found.span())
+                if _torn(number) or _MEASURED.match(number.after) or reserved(type, number.text):
+                    continue
+                judged = judge(number)
+                if judged:
+                    yield view.hit(type, *found.span(), *judged)
+
+
+# --- what a word announces ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Announced:
+    """A type that follows a word: `hints` are looked for first, cheaply; then `label`, and `value` behind it."""
+
+    type: str
+    hints: tuple[str, ...]
+    label: re.Pattern[str]
+    value: re.Pattern[str]
+    more: re.Pattern[str] = re.compile(r" ?[、,/及和與] ?")
+
+    def __call__(self, text: str) -> Iterator[Hit]:
+        if not any(hint in text for hint in self.hints):
+            return
+        for label in self.label.finditer(text):
+            view = _view(text, label.end(), min(len(text), label.end() + 80))
+            at = 0
+            while found := self.value.match(view.text, at):
+                start, end = found.span("value")
+                if not reserved(self.type, found["value"]):
+                    yield view.hit(self.type, start, end, 0.85, "form and label")
+                more = self.more.match(view.text, end)
+                if not more:
+                    break
+                at = more.end()
+
+
+_PLATES = (
+    "[A-Z]{3}-?[0-9]{3,4}|[0-9]{3,4}-?[A-Z]{2,3}|[A-Z]{2}-?[0-9]{3,4}|[A-Z][0-9]-?[0-9]{4}|[0-9][A-Z]-?[0-9]{4}"
+    "|[0-9]{4}-?(?:[A-Z][0-9]|[0-9][A-Z])|[A-Z]{2}[A-Z0-9]-[0-9]{3}"
+)
+_plate = _Announced(
+    "plate",
+    ("車牌", "車號", "牌照"),
+    re.compile("車牌|車號|牌照"),
+    re.compile(rf"[^0-9A-Za-z\n。;,]{{0,8}}(?P<value>(?i:{_PLATES}))(?![0-9A-Za-z]|-[0-9A-Za-z])"),
+)
+_carrier = _Announced(
+    "carrier-barcode",
+    ("載具", "手機條碼"),
+    re.compile(r"手機條碼|載具"),
+    re.compile(r"[^0-9A-Za-z/\n。]{0,12}(?P<value>/[0-9A-Z+.\-]{7})(?![0-9A-Za-z+\-/])"),
+)
+_LINE = re.compile(r"LINE|Line|line|賴")
+_LINE_ID = re.compile(
+    r"(?:(?P<said>[^0-9A-Za-z@\n。:]{0,10}(?:(?:ID|Id|id)(?![A-Za-z])|帳號)[^0-9A-Za-z@\n。]{0,8})"
+    r"|[^0-9A-Za-z@\n。:]{0,6}: ?)"
+    r"(?P<value>@?(?!(?:pay|https?|today|bot|app|id)\b)[A-Za-z0-9][A-Za-z0-9._\-]{2,19})(?![0-9A-Za-z@])"
+)
+
+
+def _lines(text: str) -> Iterator[Hit]:
+    """LINE ID：…, and after 加 also 加 LINE：…; LINE：… alone in capitals, when what follows begins with a letter."""
+    for line in _LINE.finditer(text):
+        before = text[max(0, line.start() - 4) : line.start()]
+        if before[-1:].isascii() and before[-1:].isalpha():
+            continue
+        view = _view(text, line.end(), min(len(text), line.end() + 48))
+        found = _LINE_ID.match(view.text)
+        said = found and (found["said"] or "加" in before or (line[0] == "LINE" and found["value"][0].isalpha()))
+        if found and said and not reserved("line-id", found["value"]):
+            yield view.hit("line-id", *found.span("value"), 0.85, "form and label")
+
+
+# --- birth dates --------------------------------------------------------------------------------------------------
+
+_BIRTH = re.compile(
+    r"[出生誕DdBb](?:(?P<before>(?<=出)生(?:年月日|日期)?[於在]?|(?<=生)日|(?<![產發衍孳再學先後醫誕]生)(?<=生)於"
+    r"|(?<=[Dd])ate of [Bb]irth|(?<=[Bb])irth ?(?:date|day)|(?<=D)OB|(?<=[Bb])orn(?: on)?)"
+    r"|(?<=[日號0-9 ][出誕])(?P<after>生)|(?<=[日號0-9 ]生)(?P<alive>(?=[\s，。、；,;）)】]|$|於)))"
+)
+
+
+def _birth(text: str) -> Iterator[Hit]:
+    for label in _BIRTH.finditer(text):
+        if label["before"]:
+            view = _view(text, label.end(), min(len(text), label.end() + 40))
+            found = identifiers.DATE.search(view.text)
+            if found and re.fullmatch(r"[\s:是為於在|*()\[\]【】「」]{0,6}", view.text[: found.start()]):
+                yield from _birth_at(view, found)
+        if label["before"] and "生" not in label[0]:
+            continue
+        view = _view(text, max(0, label.start() - 28), label.start())
+        for found in identifiers.DATE.finditer(view.text):
+            if not view.text[found.end() :].strip():
+                yield from _birth_at(view, found)
+
+
+def _birth_at(view: _View, found: re.Match[str]) -> Iterator[Hit]:
+    start = found.start() + len(found[0]) - len(found[0].lstrip())
+    torn = re.match(r"[0-9]", view.text[found.end() :]) or re.search(r"[0-9]$", view.text[: found.start()])
+    if not torn and identifiers.birth_date(found[0]) and not reserved("birth-date", found[0]):
+        yield view.hit("birth-date", start, found.end(), 0.85, "date and label")
+
+
+# --- addresses ----------------------------------------------------------------------------------------------------
+
+_NUM = r"[ ]?(?:[0-9０-９]{1,4}|[一二三四五六七八九十百〇零]{1,6})[ ]?"
+_HOUSE = re.compile(r"[0-9０-９一二三四五六七八九十百〇零][ ]?號")
+_HAN = "\u4e00-\u9fff"
+_CITY = (
+    "(?:[臺台]灣省?)?(?:(?:[臺台][北中南]|新北|桃園|高雄|基隆|新竹|嘉義)市"
+    "|(?:新竹|苗栗|彰化|南投|雲林|嘉義|屏東|宜蘭|花蓮|[臺台]東|澎湖|金門|連江|桃園|[臺台][北中南]|高雄)縣)"
+)
+_ADDRESS = re.compile(
+    rf"(?P<code>(?<![0-9０-９\-])[0-9０-９]{{3}}(?:-?[0-9０-９]{{2,3}})?[ \u3000]?(?={_CITY}))?"
+    rf"(?P<city>{_CITY})?[ ]?"
+    rf"(?P<town>[{_HAN}]{{1,3}}?[區鄉鎮市])?[ ]?"
+    rf"(?P<village>[{_HAN}]{{1,4}}?[村里])?(?:{_NUM}鄰)?[ ]?"
+    rf"(?P<road>(?:[市縣](?=[府民政場]))?(?:(?![市縣區往遷到])[{_HAN}]){{1,7}}?(?:路|街|大道)(?:{_NUM}段)?)?"
+    rf"(?P<lane>(?:[{_HAN}]{{1,3}})??{_NUM}巷)?(?:{_NUM}弄)?(?:{_NUM}衖)?"
+    rf"{_NUM}(?:[之\-－]{_NUM})?號(?:[之\-－]{_NUM})?"
+    rf"(?:[、,，]?[ ]?(?:地下|B)?{_NUM}(?:樓|[FfＦ](?![A-Za-z]))(?:之{_NUM}|[\-－][0-9０-９]{{1,3}})?)?"
+    rf"(?:[ ]?(?:[A-Z0-9０-９]{{1,4}})室)?"
+)
+_LEAD = re.compile(rf".*(?:[到在於從往是為住址寄送：:，,\s]|[^{_HAN}])")
+_NOT_ROAD = re.compile(r"(?:公|鐵|網|線|電|迴|馬|道|走|通|思|套|高速公|快速道)路$|逛街$")
+_NOT_HOUSE = re.compile(r"[線橋機艇艦出道車月公院館省國碼]|高[速鐵]")
+
+
+def _addresses(text: str) -> Iterator[Hit]:
+    """Anchored on 號 with a number before it; what stands left of it must make it a place."""
+    done = 0
+    for house in _HOUSE.finditer(text):
+        if house.start() < done:
+            continue
+        low = max(done, text.rfind("\n", 0, house.start()) + 1, house.start() - 48)
+        high = min(len(text), house.end() + 20)
+        for found in _ADDRESS.finditer(text[low:high]):
+            if not found.start() + low <= house.start() < found.end() + low:
+                continue
+            hit = _address(found, low, text[found.end() + low : found.end() + low + 2])
+            if hit:
+                done = hit.end
+                yield hit
+            break
+
+
+def _address(found: re.Match[str], low: int, after: str) -> Hit | None:
+    """The address in a match: without a city it is cut where a word before it ends (他搬到中山路 → 中山路)."""
+    road, town, start = found["road"] or "", found["town"] or "", found.start()
+    place = bool(road and not _NOT_ROAD.search(re.sub(rf"{_NUM}段$", "", road)))
+    if _NOT_HOUSE.match(after) or reserved("address", found[0]):
+        return None
+    if not found["city"]:
+        head = next((found.start(name) for name in ("town", "village", "road", "lane") if found[name]), None)
+        if head is None or not (place or (town and (found["village"] or found["lane"]))):
+            return None
+        name = found[next(name for name in ("town", "village", "road", "lane") if found[name])]
+        lead = _LEAD.match(name[:-2])
+        start = head + (lead.end() if lead else 0)
+    elif not (place or found["village"] or found["lane"] or (town and road)):
+        return None
+    return Hit("address", start + low, found.end() + low, 0.85 if found["city"] else 0.7, "place and house number")
+
+
+# --- names --------------------------------------------------------------------------------------------------------
+
+_STRONG = "先生|小姐|女士"
+_WEAK = (
+    "太太|夫人|同學|老師|醫師|醫生|律師|教授|博士|經理|主任|校長|院長|店長|護理師|會計師|建築師|組長|課長|專員"
+    "|學長|學姊"
+)
+_TITLE = re.compile(f"{_STRONG}|{_WEAK}")
+_ROLES = """
+姓名 聯絡人 連絡人 聯繫人 收件人 寄件人 取件人 收貨人 申請人 負責人 承辦人 代理人 監護人 病人 病患 患者 持卡人 戶名
+受款人 立書人 立約人 被保險人 要保人 受益人 家長 訂購人 買受人 代表人 投保人 當事人 報名人 客戶 會員 學生 員工 業主 房東
+房客 Name name
+"""
+_NAMED = re.compile(f"(?:{'|'.join(_ROLES.split())})" + r"(?:姓名)?[ \u3000]?(?:[】\])）」][:：]?|[:：])[ \u3000]?")
+_EDGE = frozenset("由向與和及請找給叫讓對跟為是的於在問同替見被把當訪有任邀洽蒙謝")
+
+
+def _name_at(text: str, end: int, strong: bool) -> tuple[int, int] | None:
+    """The name that ends at `end`, before a title; None when what stands there is no name."""
+    for length in (4, 3, 2):
+        start = end - length
+        name = text[max(0, start) : end]
+        if start < 0 or not _is_name(name):
+            continue
+        thanks = text[max(0, start - 2) : start] in NOT_NAMES
+        edge = thanks or start == 0 or not "\u4e00" <= text[start - 1] <= "\u9fff" or text[start - 1] in _EDGE
+        within = not thanks and text[max(0, start - 1) : start + 1] in NOT_NAMES
+        if within or (not edge and (length == 2 or not strong)):
+            continue
+        return start, end
+    return None
+
+
+def _is_name(name: str) -> bool:
+    two = name[:2] in TWO_SURNAMES
+    if not two and (len(name) == 4 or name[0] not in SURNAMES):
+        return False
+    given = name[2:] if two else name[1:]
+    return 1 <= len(given) <= 2 and name[:2] not in NOT_NAMES and not set(given) & GIVEN_NOT and given not in NOT_NAMES
+
+
+def _names(text: str) -> Iterator[Hit]:
+    for title in _TITLE.finditer(text):
+        span = _name_at(text, title.start(), title[0] in _STRONG)
+        if span and not reserved("name", text[slice(*span)]):
+            yield Hit("name", *span, 0.7 if title[0] in _STRONG else 0.6, "surname and title")
+    if ":" not in text and "：" not in text:
+        return
+    for label in _NAMED.finditer(text):
+        for length in (4, 3, 2):
+            name = text[label.end() : label.end() + length]
+            after = text[label.end() + length : label.end() + length + 3]
+            ends = not after or not "\u4e00" <= after[0] <= "\u9fff" or _TITLE.match(after)
+            if len(name) == length and ends and _is_name(name) and not reserved("name", name):
+                yield Hit("name", label.end(), label.end() + length, 0.8, "surname and label")
+                break
+
+
+# --- the net ------------------------------------------------------------------------------------------------------
+
+_MAIL_USER = re.compile(r"[A-Za-z0-9._%+\-]+$")
+_MAIL_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9@])")
+_NOT_MAIL = re.compile(r"(?:png|jpe?g|gif|svg|webp|js|css|ts|py|md|json|html?|pdf)$", re.IGNORECASE)
+_IP4 = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9A-Za-z]|\.[0-9]|-[A-Za-z])")
+_IP6 = re.compile(r":[0-9A-Fa-f]{0,4}:")
+_IP6_WHOLE = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{6,39}(?![0-9A-Za-z:])")
+
+
+def _emails(text: str) -> Iterator[Hit]:
+    for mark in "@＠":
+        at = text.find(mark)
+        while at >= 0:
+            user = _MAIL_USER.search(_plain(text[max(0, at - 64) : at]))
+            host = _MAIL_HOST.match(_plain(text[at + 1 : at + 255]))
+            name = user[0].lstrip(".%+-") if user else ""
+            foreign = user and _plain(text[max(0, at - len(user[0]) - 3) : at - len(user[0])]) == "://"
+            if name and name != "git" and not foreign and host and not _NOT_MAIL.search(host[0]):
+                start, end = at - len(name), at + 1 + host.end()
+                if not reserved("email", _plain(text[start:end])):
+                    yield Hit("email", start, end, 0.9, "form")
+            at = text.find(mark, at + 1)
+
+
+def _plain(piece: str) -> str:
+    return piece if piece.isascii() else piece.translate(_PLAIN)
+
+
+def _addresses_of_machines(text: str) -> Iterator[Hit]:
+    for tail in _IP4.finditer(text):
+        head = re.search(r"(?<![0-9A-Za-z.])[0-9]{1,3}$", text[max(0, tail.start() - 4) : tail.start()])
+        if head:
+            yield from _ip(text, tail.start() - len(head[0]), tail.end())
+    done = 0
+    for part in _IP6.finditer(text):
+        low = max(done, part.start() - 6)
+        whole = _IP6_WHOLE.search(text, low, min(len(text), low + 48)) if part.start() >= done else None
+        if whole and whole.start() <= part.start() < whole.end():
+            done = whole.end()
+            yield from _ip(text, *whole.span())
+
+
+def _ip(text: str, start: int, end: int) -> Iterator[Hit]:
+    try:
+        address = ipaddress.ip_address(text[start:end])
+    except ValueError:
+        return
+    before = _plain(text[max(0, start - 26) : start])
+    label, near = _named(before)
+    if isinstance(address, ipaddress.IPv4Address):
+        version = re.match(r" ?(?:[節章條版]|以[上下前後])", text[end : end + 3])
+        doubtful = bool(version) or all(part < 20 for part in address.packed)
+    else:
+        doubtful = len([group for group in address.exploded.split(":") if group != "0000"]) < 3
+    torn = (label == "other" and near) or re.search(r"[A-Za-z]/$", before)
+    if not torn and (label == "ip" or not doubtful) and not reserved("ip", text[start:end]):
+        yield Hit("ip", start, end, *((0.85, "form and label") if label == "ip" else (0.6, "form")))
+
+
+_SCANS: tuple[Callable[[str], Iterator[Hit]], ...] = (
+    _numbers, _plate, _carrier, _lines, _birth, _addresses, _names, _emails, _addresses_of_machines,
+)  # fmt: skip
