@@ -14,16 +14,20 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import danlu
 from danlu.data.flow import Block
 from danlu.errors import DanluError, DataError
 from danlu.extras import need
 from danlu.track import Track
+
+_START = "ray start --head --ray-client-server-port=10001, then --on ray://HOST:10001"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,23 +37,16 @@ def spread_on_ray(work: Callable[[T], R], items: Sequence[T], track: Track) -> I
     """`danlu.data.flow.spread` on the cluster that `track.on` names: "ray" is RAY_ADDRESS's, or a fresh one on this
     machine; "ray://host:port" a cluster's client port. DataError when it cannot be reached, or lost too many nodes."""
     ray = _connected(track.on)
-    arrow = need("pyarrow", "ray")
-    schema = arrow.schema([("item", arrow.large_binary())])
-
-    def shipped(item: T) -> Any:
-        carried = replace(item, data=item.read()) if isinstance(item, Block) else item
-        return ray.put(arrow.table({"item": [pickle.dumps(carried)]}, schema=schema))
-
-    def on_node(table: Any) -> Any:
-        return arrow.table({"item": [_done(work, cell.as_py()) for cell in table["item"]]}, schema=schema)
-
+    driver = ray.remote(num_cpus=0, resources={"node:__internal_head__": 0.001})(Driver)
     try:
-        dataset = ray.data.from_arrow_refs([shipped(item) for item in items])
-        for row in dataset.map_batches(on_node, batch_size=1, batch_format="pyarrow").iter_rows():
-            result = pickle.loads(row["item"])  # our own bytes, from our own work on our own cluster
-            if isinstance(result, DanluError):
-                raise result
-            yield result
+        pump = driver.remote(work, [ray.put(_shipped(item)) for item in items])
+        waiting = pump.next.remote()
+        while (result := ray.get(waiting)) is not None:
+            waiting = pump.next.remote()
+            done = pickle.loads(result)  # our own bytes, from our own work on our own cluster
+            if isinstance(done, DanluError):
+                raise done
+            yield done
     except ray.exceptions.RayError as error:
         told = str(error).strip().splitlines()
         raise DataError(
@@ -59,18 +56,62 @@ def spread_on_ray(work: Callable[[T], R], items: Sequence[T], track: Track) -> I
         ) from error
 
 
-def _done(work: Callable[[Any], Any], item: bytes) -> bytes:
+class Driver:
+    """Runs the dataset beside the cluster's head (Ray Data cannot be driven through a client's connection) and hands
+    out its results, one at a time and in order; None at the end."""
+
+    def __init__(self, work: Callable[[Any], Any], refs: list[Any]) -> None:
+        import ray.data
+
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order = True
+        context.enable_progress_bars = False
+        dataset = ray.data.from_arrow_refs(refs).map_batches(
+            _on_node, fn_args=[work], batch_size=1, batch_format="pyarrow"
+        )
+        self.rows = iter(dataset.iter_rows())
+
+    def next(self) -> bytes | None:
+        row = next(self.rows, None)
+        return None if row is None else row["item"]
+
+
+def _table(item: bytes) -> Any:
+    import pyarrow
+
+    return pyarrow.table({"item": pyarrow.array([item], pyarrow.large_binary())})
+
+
+def _shipped(item: Any) -> Any:
+    """The item as a table of one row; a block takes its bytes along."""
+    return _table(pickle.dumps(replace(item, data=item.read()) if isinstance(item, Block) else item))
+
+
+def _on_node(table: Any, work: Callable[[Any], Any]) -> Any:
     """The pickled result; an error that is the user's to mend is a result too, so that Ray does not try it again."""
+    (item,) = table["item"]
     try:
-        return pickle.dumps(work(pickle.loads(item)))  # bytes that `spread_on_ray` made
+        return _table(pickle.dumps(work(pickle.loads(item.as_py()))))  # bytes that `_shipped` made
     except DanluError as error:
-        return pickle.dumps(error)
+        return _table(pickle.dumps(error))
+
+
+def _answers(address: str) -> None:
+    """Raise DataError when nothing listens there: Ray itself would try for half a minute."""
+    place = urlsplit(address)
+    try:
+        socket.create_connection((place.hostname or "", place.port or 10001), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise DataError(f"no Ray cluster answers: {error}", where=address, next=_START) from None
 
 
 def _connected(on: str) -> Any:
     """Ray, connected once in this process; usage reports to its makers are off."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    if on.startswith("ray://"):
+        _answers(on)
+    if on.startswith("ray://") and (Path.home() / ".ray" / "auth_token").exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # as `ray start` does; Ray reads it when it is imported
     ray = need("ray", "ray")
     need("ray.data", "ray")
     if not ray.is_initialized():
@@ -88,9 +129,6 @@ def _connected(on: str) -> Any:
             raise DataError(
                 f"no Ray cluster answers: {str(error).splitlines()[0]}",
                 where=on,
-                next="ray start --head --ray-client-server-port=10001, then --on ray://HOST:10001",
+                next=_START,
             ) from error
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
     return ray
