@@ -6,18 +6,25 @@ Used by the steps whose source is no folder of files: a git repository, a databa
 from __future__ import annotations
 
 import hashlib
-import importlib
 import sqlite3
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from danlu.artifact import Draft
-from danlu.data.flow import encoded
-from danlu.data.readers import READERS, Reading, Unreadable
+from danlu.data.flow import cores, encoded
+from danlu.data.guard import Killed, alive, guarded
+from danlu.data.readers import READERS, Bad, How, Reading, Unreadable, readings, sound
 from danlu.errors import DataError
 from danlu.records import Document, Drop
+
+_INLINE = 2**22
+_SECONDS = 120.0
+_MEMORY = 2 * 2**30
+_MEMBERS = 8
 
 
 class Gathering:
@@ -97,39 +104,83 @@ class Seen:
         return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 0
 
 
-def read_data(
-    data: bytes, suffix: str, source: str, work: Path, licence: str, meta: Mapping[str, Any]
-) -> Iterator[Document | Drop]:
-    """The documents in one file's bytes, by the reader of its `suffix`; what cannot be read is a drop.
-
-    `work` is a folder for the file that a reader of many documents opens. The reader's own meta wins over `meta`, to
-    which the SHA-256 of the bytes is added.
+@dataclass(frozen=True)
+class Task:
+    """A file to read: its bytes at `path`, its kind by `suffix`. `charset` is what its server says of it; `meta` and
+    `licence` hold unless the file itself says otherwise; `skip` is as in `danlu.data.readers.How`.
     """
-    format = READERS.get(suffix.lower())
-    if format is None:
-        yield Drop(id=source, source=source, reason="unsupported-format", detail=suffix or "no extension")
+
+    source: str
+    path: Path
+    suffix: str
+    licence: str
+    meta: Mapping[str, Any]
+    charset: str = ""
+    skip: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+def read_all(tasks: Sequence[Task], work: Path) -> Iterator[list[Document | Drop]]:
+    """What each file says, in order, read in processes that have two minutes and 2 GiB for a document."""
+    todo = [(task, str(work)) for task in tasks]
+    formats = {READERS.get(task.suffix, "text") for task in tasks}
+    if formats <= {"text", "markdown"} and sum(task.path.stat().st_size for task in tasks) <= _INLINE:
+        yield from map(_read, todo)
         return
-    meta = {**meta, "sha256": hashlib.sha256(data).hexdigest()}
-    module = importlib.import_module(f"danlu.data.readers.{format}")
-    try:
-        for found in (
-            _each(module, data, work / f"file{suffix.lower()}") if hasattr(module, "each") else [module.read(data)]
-        ):
-            id = f"{source}#{found.part}" if getattr(found, "part", "") else source
-            if not isinstance(found, Reading):
-                yield Drop(id=id, source=source, reason=found.reason, detail=found.detail)
-                continue
-            yield Document(
-                id=id, text=found.text, source=source, title=found.title, format=format, licence=licence,
-                meta={**meta, **found.meta},
-            )  # fmt: skip
-    except Unreadable as error:
-        yield Drop(id=source, source=source, reason=error.reason, detail=error.detail)
+    results = guarded(_read, todo, seconds=_SECONDS, memory=_MEMORY, processes=cores(), again=_without)
+    for task, result in zip(tasks, results, strict=True):
+        if isinstance(result, Killed):
+            result = [Drop(id=task.source, source=task.source, reason=result.reason, detail=result.detail)]
+        yield result
 
 
-def _each(module: Any, data: bytes, path: Path) -> Iterator[Any]:
-    path.write_bytes(data)
+def _without(item: tuple[Task, str], killed: Killed) -> tuple[Task, str] | None:
+    """The file without the member that killed the child; None when it is not one, or there were many."""
+    task, work = item
+    if not killed.part.startswith(f"{task.source}#") or killed.part in task.skip or len(task.skip) >= _MEMBERS:
+        return None
+    return replace(task, skip={**task.skip, killed.part: (killed.reason, killed.detail)}), work
+
+
+def _read(item: tuple[Task, str]) -> list[Document | Drop]:
+    task, work = item
+    out: list[Document | Drop] = []
+    alive(task.source)
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        path = Path(folder) / f"file{task.suffix}"
+        path.write_bytes(_in_utf8(task.path.read_bytes(), task.charset, task.suffix))
+        try:
+            for found in readings(path, How(source=task.source, skip=task.skip)):
+                alive()
+                out.append(_result(found, task))
+        except Unreadable as error:
+            out.append(Drop(id=task.source, source=task.source, reason=error.reason, detail=sound(error.detail)))
+        except RecursionError:
+            detail = "nested deeper than it can be read"
+            out.append(Drop(id=task.source, source=task.source, reason="too-deep", detail=detail))
+    return out
+
+
+def _result(found: Reading | Bad, task: Task) -> Document | Drop:
+    id = f"{task.source}#{sound(found.part)}" if found.part else task.source
+    if isinstance(found, Bad):
+        return Drop(id=id, source=task.source, reason=found.reason, detail=sound(found.detail))
+    text = sound(found.text)
+    if not text.strip():
+        return Drop(id=id, source=task.source, reason="empty", detail="nothing but white space")
+    meta = {**task.meta, **found.meta}
+    licence = str(meta.pop("licence", "") or task.licence)
+    meta.setdefault("sha256", hashlib.sha256(text.encode()).hexdigest())
+    format = found.format or READERS[task.suffix]
+    return Document(
+        id=id, text=text, source=task.source, title=sound(found.title), format=format, licence=licence, meta=meta
+    )
+
+
+def _in_utf8(data: bytes, charset: str, suffix: str) -> bytes:
+    """A text in UTF-8 when `charset` is true of it; as it came otherwise, and the reader tells the encoding."""
+    if not charset or READERS[suffix] not in ("text", "markdown", "html", "json", "jsonl", "csv", "xml"):
+        return data
     try:
-        yield from module.each(path)
-    finally:
-        path.unlink()
+        return data.decode(charset).encode()
+    except (LookupError, UnicodeError):
+        return data

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from danlu.artifact import Artifact, Draft
-from danlu.data.gather import Gathering, read_data
+from danlu.data.gather import Gathering, Task, read_all
 from danlu.data.licence import NAMES, spdx, together
 from danlu.errors import DataError, EndpointError, nearest
 from danlu.registry import Settings, Step
@@ -126,21 +126,26 @@ class Git(Step[GitSettings]):
         self._bounded(entries)
         licences = self._licences(repository, entries)
         changes = repository.changes(commit, {entry.path for entry in entries if not entry.reason})
-        with Gathering(out) as gathering, repository.blobs() as blob:
-            for entry in track.over(entries, "git", unit="file"):
-                id = f"{name}/{entry.path}"
+        with Gathering(out) as gathering:
+            kept, pointers = repository.export([entry for entry in entries if not entry.reason], out.work / "blobs")
+            for entry in entries:
                 if entry.reason:
-                    gathering.drop(id, entry.reason, entry.detail)
-                    continue
-                data = blob(entry.blob)
-                if data.startswith(_POINTER):
-                    gathering.drop(id, "lfs-pointer", "the repository holds only a pointer to the file")
-                    continue
-                licence = settings.licence or nearest_licence(entry.path, licences)
-                out.licences[f"{name} ({licence})"] = {"licence": licence, "terms": ""}
-                meta = self._meta(commit, entry.path, changes.get(entry.path))
-                suffix = PurePosixPath(entry.path).suffix
-                gathering.extend(read_data(data, suffix, id, out.work, licence, meta))
+                    gathering.drop(f"{name}/{entry.path}", entry.reason, entry.detail)
+            for entry in pointers:
+                gathering.drop(f"{name}/{entry.path}", "lfs-pointer", "the repository holds only a pointer to the file")
+            tasks = [
+                Task(
+                    source=f"{name}/{entry.path}",
+                    path=path,
+                    suffix=PurePosixPath(entry.path).suffix.lower(),
+                    licence=settings.licence or nearest_licence(entry.path, licences),
+                    meta=self._meta(commit, entry.path, changes.get(entry.path)),
+                )
+                for entry, path in kept
+            ]
+            for task, results in zip(tasks, track.over(read_all(tasks, out.work), "git", len(tasks)), strict=True):
+                gathering.extend(results)
+                out.licences[f"{name} ({task.licence})"] = {"licence": task.licence, "terms": ""}
         gathering.report("git", name, "look at `include` and `exclude` of the data.git step")
         out.text("Commit", _told(settings.revision, kind, commit))
 
@@ -313,6 +318,22 @@ class Repository:
             process.stdout.close()
             process.kill()
             process.wait()
+
+    def export(self, entries: list[Entry], folder: Path) -> tuple[list[tuple[Entry, Path]], list[Entry]]:
+        """(the files, each with the path of its bytes; those of which the repository holds only an LFS pointer)."""
+        folder.mkdir(exist_ok=True)
+        kept: list[tuple[Entry, Path]] = []
+        pointers: list[Entry] = []
+        with self.blobs() as blob:
+            for entry in self.track.over(entries, "unpack", unit="file"):
+                path = folder / entry.blob
+                data = blob(entry.blob)
+                if data.startswith(_POINTER):
+                    pointers.append(entry)
+                    continue
+                path.write_bytes(data)
+                kept.append((entry, path))
+        return kept, pointers
 
     @contextlib.contextmanager
     def blobs(self) -> Iterator[Any]:

@@ -274,7 +274,7 @@ def test_a_silent_server_is_left_after_the_timeout(steps, tmp_path, monkeypatch)
 def test_a_killed_run_goes_on_with_the_commit_that_it_saw(steps, upstream, tmp_path, monkeypatch):
     """The branch moves between the kill and the second attempt: what was fetched is what is read."""
     seen = upstream.commit(1, a__md=PROSE)
-    monkeypatch.setattr("danlu.data.git.read_data", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("danlu.data.git.read_all", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         steps("data.git", repository=str(upstream.path))
     monkeypatch.undo()
