@@ -73,15 +73,20 @@ def codes(text: str) -> Codes:
     return numpy.frombuffer(text.encode("utf-32-le", "surrogatepass"), numpy.uint32)
 
 
-def kinds(text: str) -> Codes:
-    """The kind of each character of `text` (the constants of this module), uint8."""
-    return _table().take(codes(text))
+def kinds(points: Codes) -> Codes:
+    """The kind of each code point (the constants of this module), uint8."""
+    return _table().take(points)
 
 
 def census(text: str) -> Census:
+    return counted(kinds(codes(text)))
+
+
+def counted(found: Codes) -> Census:
+    """The census of a text whose characters are of these `kinds`."""
     import numpy
 
-    return Census(*numpy.bincount(kinds(text), minlength=_KINDS).tolist())
+    return Census(*numpy.bincount(found, minlength=_KINDS).tolist())
 
 
 @lru_cache(maxsize=1)
