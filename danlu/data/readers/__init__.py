@@ -16,7 +16,7 @@
 | subtitles | .srt .vtt | one document: what is said, without times |
 | po | .po .pot | one document: the translations (gettext) |
 | xml | .xml | one document: the text of the elements |
-| zip | .zip | its members through these readers, two archives deep |
+| zip | .zip | its members through these readers, also archives in archives (two deep) |
 | gzip | .gz | what is in it through these readers |
 
 A module for files of one document has ``read(data: bytes) -> Reading`` and raises `Unreadable`. A module for files of

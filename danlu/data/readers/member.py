@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from danlu.data.guard import alive
 from danlu.data.readers import READERS, Bad, How, Reading, Unreadable, module, one
 
-DEEPEST = 2
-"""Most archives in one another."""
+DEEPEST = {"zip": 2, "gzip": 2, "email": 4}
+"""In how many others an archive or a message may lie."""
 
 
 def inside(name: str, data: bytes, how: How) -> Iterator[Reading | Bad]:
@@ -26,8 +26,8 @@ def inside(name: str, data: bytes, how: How) -> Iterator[Reading | Bad]:
     if format is None:
         yield Bad(name, "unsupported-format", suffix or "no suffix")
         return
-    if how.depth >= DEEPEST and format in ("zip", "gzip"):
-        yield Bad(name, "too-deep", f"an archive in {how.depth} others")
+    if how.depth >= DEEPEST.get(format, how.depth + 1):
+        yield Bad(name, "too-deep", f"it lies in {how.depth + 1} others")
         return
     try:
         for found in _found(format, suffix, data, replace(how, source=path, depth=how.depth + 1)):

@@ -1,4 +1,4 @@
-"""ZIP: every member through the reader of its suffix, safely (`danlu.data.readers.archive`), two archives deep.
+"""ZIP: every member through the reader of its suffix, safely (`danlu.data.readers.archive`), archives in it two deep.
 
 `Reading.part` is the member's name. Hidden members, and those that macOS adds, are left out as `hidden`.
 Not covered: archives with a password, TAR, 7z, RAR.
