@@ -81,10 +81,10 @@ def _message(data: bytes, how: How, part: str) -> Iterator[Reading | Bad]:
     yield _document(message, body, part)
     number = 0
     for leaf in parts:
-        if leaf is body or (body is not None and _is_body(leaf, "text/html") and not leaf.get_filename()):
-            continue
+        if leaf is body or (not _filename(leaf, "") and (_is_body(leaf, "text/html") or not _payload(leaf).strip())):
+            continue  # the body in its other form, or nothing
         number += 1
-        name = f"{part + '#' if part else ''}attachment {number} {_filename(leaf)}".rstrip()
+        name = f"{part + '#' if part else ''}attachment {number} {_filename(leaf)}"
         yield from inside(name, _payload(leaf), how)
 
 
@@ -167,8 +167,8 @@ def _header(message: EmailMessage, name: str) -> str:
     return " ".join(sound(value).split())[:500]
 
 
-def _filename(part: EmailMessage) -> str:
-    """The name that the part was given, without any folder; else one for its kind."""
+def _filename(part: EmailMessage, default: str = "message") -> str:
+    """The name that the part was given, without any folder; else `default` with the suffix of its kind."""
     try:
         name = part.get_filename() or ""
     except (ValueError, LookupError, TypeError, AttributeError, IndexError):
@@ -176,4 +176,4 @@ def _filename(part: EmailMessage) -> str:
     name = " ".join(sound(name).replace("\\", "/").rpartition("/")[2].split())[:200]
     kind = part.get_content_type()
     suffix = _SUFFIX.get(kind) or next((s for s in READERS if s[1:] == kind.rpartition("/")[2]), "")
-    return name or (f"message{suffix}" if suffix else "")
+    return name or (default and default + suffix)
