@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, TypeVar, ge
 
 from danlu.artifact import Artifact, Draft
 from danlu.data import formats
-from danlu.data.flow import encoded, spread
+from danlu.data.flow import Block, encoded, spread
 from danlu.data.formats import files
 from danlu.data.formats.alpaca import INPUT
 from danlu.data.formats.fields import Fault, content_id
@@ -22,7 +22,7 @@ from danlu.registry import Settings, Source, Step
 from danlu.track import Track
 
 if TYPE_CHECKING:
-    from danlu.data.formats.files import Raw, Span
+    from danlu.data.formats.files import Raw
     from danlu.data.seen import Keys
 
 _LOOKED_AT = 100
@@ -238,13 +238,13 @@ class Reading(Step[R]):
 
 
 class _Work:
-    """What is done to a span of a file; picklable."""
+    """What is done to a block of a file; picklable."""
 
     def __init__(self, step: Reading[Any], source: str, format: str) -> None:
         self.step, self.source, self.format = step, source, format
 
-    def __call__(self, span: Span) -> Batch:
-        return self.step.batch(files.within(span), self.source, self.format)
+    def __call__(self, block: Block) -> Batch:
+        return self.step.batch(files.within(block), self.source, self.format)
 
 
 class Examples(Reading[ExamplesSettings]):

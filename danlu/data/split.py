@@ -1,4 +1,4 @@
-"""data.split: examples into train and test by document, with nothing of the test side left in train."""
+"""data.split: examples into train, validation and test by document, with nothing of one side left in another."""
 
 from __future__ import annotations
 
@@ -6,161 +6,440 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from danlu.artifact import Artifact, Draft
-from danlu.data.dedup import core, ngrams
-from danlu.data.structure import plain
+from danlu.data import pieces
+from danlu.data.core import core
+from danlu.data.flow import Block, blocks, encoded, spread
+from danlu.data.leaks import Gathered, Leaks, answer_key, answer_of, question_key
+from danlu.data.seen import among, keys
 from danlu.errors import DataError
-from danlu.records import Document, Drop, Example, read_jsonl, write_jsonl
+from danlu.records import Document, Drop, Example
 from danlu.registry import From, Settings, Step
-from danlu.text.grounding import REFUSAL, question_of
+from danlu.text.grounding import REFUSAL
 from danlu.track import Track
 
-_FEWEST = 8
+if TYPE_CHECKING:
+    from danlu.data.pieces import Numbers
+    from danlu.data.seen import Keys
+
+SIDES = ("train", "validation", "test")
 
 
 class SplitSettings(Settings):
     examples: Annotated[str, From("examples")]
     """The step that made the examples."""
 
-    documents: Annotated[str, From("documents")]
-    """The step that made the documents that the examples were made from."""
+    documents: Annotated[str | tuple[str, ...] | None, From("documents")] = None
+    """The step (or steps) that made the documents that the examples were made from; none when they have none."""
 
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the documents that are kept for testing, at least one."""
+
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the documents that are kept for validation, at least one; 0: none, and no validation.jsonl."""
 
     ngram: Annotated[int, Field(ge=1)] = 13
     """Length in characters of the pieces that are looked for in the test documents."""
 
     overlap: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """A training example is dropped when this share of the pieces of one of its paragraphs is in a test document."""
+    """A training example is dropped when this share of the pieces of one of its paragraphs is in a test document, or
+    this share of a test answer is in it."""
 
     seed: int = 0
     """Seed of the choice of the test documents."""
 
 
+@dataclass(frozen=True)
+class Cut:
+    """The groups of each side by their rank: test up to `test`, validation up to `validation`, train above."""
+
+    test: int
+    validation: int
+
+    def side(self, rank: int) -> str:
+        return "test" if rank <= self.test else "validation" if rank <= self.validation else "train"
+
+
+@dataclass
+class Sorted:
+    """What became of a block of examples: the lines of each side, drops with their document's rank, and the counts."""
+
+    lines: dict[str, list[bytes]] = field(default_factory=lambda: {side: [] for side in SIDES})
+    drops: list[tuple[Drop, int]] = field(default_factory=list)
+    shapes: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
 class Split(Step[SplitSettings]):
-    """No document is on both sides, and train is decontaminated from test.
+    """No document is on two sides; train is decontaminated from validation and test, validation from test.
 
-    A training example is dropped as `contaminated` when its question, or its answer, is that of a test example
-    (letters and digits compared; refusals, which all share one answer, by their question alone), or when `overlap` or
-    more of the `ngram`-character pieces of one paragraph of its messages stand in the test documents (the n-gram
-    test of Brown et al., 2020, "Language Models are Few-Shot Learners", appendix C, on characters instead of words).
-    Paragraphs with fewer than 8 pieces are common phrases and are not judged by this. A training example with a
-    passage from a test document is caught by the same test. Not covered: the same thing said in other words.
+    Held-out documents are chosen by the hash of `seed` and their id. An example without a document goes by that of its
+    `origin` in `meta` (what it was varied from), or else by its own id. An example is dropped as `contaminated` when a
+    held-out example has its question or its answer (refusals, which all share one answer, by their question alone),
+    when `overlap` or more of the `ngram`-character pieces of one of its paragraphs stand in the held-out documents or
+    answers, or when as much of a held-out answer stands in it; see `danlu.data.leaks`. Paragraphs and answers with
+    fewer than 8 pieces are common phrases and are not judged by this, nor are pieces that more than 20 answers share. A
+    training example with a passage from a test document is caught by the same test. Not covered: the same thing said in
+    other words.
 
-    DataError: fewer than two documents with examples, an example of an unknown document, an empty side.
+    DataError: too few documents with examples for the sides asked, an example of an unknown document, an empty side.
     """
 
     Settings = SplitSettings
     makes = "split"
 
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
-        documents = list(read_jsonl(inputs["documents"].file("documents.jsonl"), Document))
-        examples = list(read_jsonl(inputs["examples"].file("examples.jsonl"), Example))
-        known = {document.id: document for document in documents}
-        for example in examples:
-            if example.document not in known:
-                raise DataError(
-                    f"example {example.id} is of a document that is not among the documents: {example.document}",
-                    where=str(inputs["examples"].path),
-                    next="give data.split the documents that data.instruct read",
-                )
-        held_out = self._held_out({example.document for example in examples})
-        test_documents = [document for document in documents if document.id in held_out]
-        test = [example for example in examples if example.document in held_out]
-        filter = Contamination(test, test_documents, self.settings)
-        train: list[Example] = []
-        drops: list[Drop] = []
-        for example in track.over([one for one in examples if one.document not in held_out], "decontaminate"):
-            found = filter.found(example)
-            if found:
-                source = known[example.document].source
-                drops.append(Drop(id=example.id, source=source, reason="contaminated", detail=found))
-            else:
-                train.append(example)
-        if not train:
-            raise DataError(f"all {len(drops)} training examples are contaminated", next="raise overlap in data.split")
-        self._write(out, documents, test_documents, train, test, drops)
+        path = inputs["examples"].file("examples.jsonl")
+        cut_up = blocks(path)
+        facts = Facts.of(spread(partial(_facts, self.settings.seed), cut_up, track))
+        cut = self._cut(facts.ranks)
+        sources = Sources(_inputs(inputs, "documents"))
+        gathered = {side: Gathered(self.settings.ngram) for side in SIDES[1:]}
+        self._documents(sources, facts, cut, gathered, out, track)
+        facts.check(sources, path)
+        self._answers(cut_up, cut, gathered, track)
+        leaks = {side: facts.leaks(side, cut, gathered[side], out.work / side) for side in SIDES[1:]}
+        if track.on != "local":
+            leaks = {side: one.carried() for side, one in leaks.items()}
+        self._write(cut_up, cut, leaks, sources, out, track)
 
-    def _held_out(self, ids: set[str]) -> set[str]:
-        """The test documents, chosen among those with examples by the hash of seed and id."""
-        if len(ids) < 2:
+    def _cut(self, ranks: Keys) -> Cut:
+        """The ranks up to which groups are held out: the lowest are tested on, the next validated on."""
+        import numpy as np
+
+        order = np.unique(ranks)
+        count, validate = len(order), self.settings.validation_fraction > 0
+        if count < 2 + validate:
+            sides = "test and validation" if validate else "document"
             raise DataError(
-                f"{len(ids)} document(s) with examples: a split by document needs at least 2",
+                f"{count} document(s) with examples: a split by {sides} needs at least {2 + validate}",
                 next="add documents to data.read's paths",
             )
-        order = sorted(ids, key=lambda id: hashlib.sha256(f"{self.settings.seed}\0{id}".encode()).hexdigest())
-        return set(order[: min(len(ids) - 1, max(1, round(self.settings.test_fraction * len(ids))))])
+        test = min(count - 1 - validate, max(1, round(self.settings.test_fraction * count)))
+        more = min(count - 1 - test, max(1, round(self.settings.validation_fraction * count))) if validate else 0
+        return Cut(int(order[test - 1]), int(order[test + more - 1]))
+
+    def _documents(
+        self,
+        sources: Sources,
+        facts: Facts,
+        cut: Cut,
+        gathered: dict[str, Gathered],
+        out: Draft,
+        track: Track,
+    ) -> None:
+        """Read the documents once: sides, the pieces of those held out, test_documents.jsonl and documents.json."""
+        import numpy as np
+
+        groups = np.unique(facts.ranks)
+        held = groups[groups <= np.uint64(cut.validation)]
+        ids: dict[str, list[str]] = {side: [] for side in self.sides}
+        work = partial(_read_documents, self.settings, cut, held)
+        with out.file("test_documents.jsonl").open("wb") as file:
+            for at, path in enumerate(sources.paths):
+                for read in spread(work, blocks(path), track):
+                    file.writelines(read.test)
+                    sources.add(at, read)
+                    for side, names in read.ids.items():
+                        ids[side] += names
+                    for side, found in read.pieces.items():
+                        gathered[side].documents.add(found)
+        with out.file("documents.json").open("w", encoding="utf-8") as file:
+            sorted_ids = {side: sorted(names) for side, names in ids.items()}
+            for chunk in json.JSONEncoder(ensure_ascii=False, indent=1, sort_keys=True).iterencode(sorted_ids):
+                file.write(chunk)
+            file.write("\n")
+        sources.counts = {side: len(names) for side, names in ids.items()}
+
+    def _answers(self, cut_up: list[Block], cut: Cut, gathered: dict[str, Gathered], track: Track) -> None:
+        for found in spread(partial(_held_answers, self.settings, cut), cut_up, track):
+            for side, (some, owner, count) in found.items():
+                gathered[side].add_answers(some, owner, count)
+
+    @property
+    def sides(self) -> list[str]:
+        return [side for side in SIDES if side != "validation" or self.settings.validation_fraction]
 
     def _write(
         self,
+        cut_up: list[Block],
+        cut: Cut,
+        leaks: dict[str, Leaks],
+        sources: Sources,
         out: Draft,
-        documents: list[Document],
-        test_documents: list[Document],
-        train: list[Example],
-        test: list[Example],
-        drops: list[Drop],
+        track: Track,
     ) -> None:
-        held_out = {document.id for document in test_documents}
-        sides = {
-            "train": sorted(document.id for document in documents if document.id not in held_out),
-            "test": sorted(held_out),
-        }
-        write_jsonl(out.file("train.jsonl"), train)
-        write_jsonl(out.file("test.jsonl"), test)
-        write_jsonl(out.file("test_documents.jsonl"), test_documents)
-        write_jsonl(out.file("dropped.jsonl"), drops)
-        text = json.dumps(sides, ensure_ascii=False, indent=1, sort_keys=True)
-        out.file("documents.json").write_text(text + "\n", encoding="utf-8")
-        reasons = {"contaminated": len(drops)} if drops else {}
-        out.funnel("split", len(train) + len(test) + len(drops), len(train) + len(test), reasons, unit="examples")
-        rows = [["train", len(sides["train"]), len(train)], ["test", len(sides["test"]), len(test)]]
+        counts: Counter[str] = Counter()
+        shapes: Counter[tuple[str, str]] = Counter()
+        dropped = 0
+        files = {side: out.file(f"{side}.jsonl").open("wb") for side in self.sides}
+        bar = track.bar("decontaminate", sum(block.count for block in cut_up), unit="example")
+        with out.file("dropped.jsonl").open("wb") as drops:
+            for block, found in zip(
+                cut_up, spread(partial(_sorted, self.settings, cut, leaks), cut_up, track), strict=True
+            ):
+                for side, file in files.items():
+                    file.writelines(found.lines[side])
+                    counts[side] += len(found.lines[side])
+                for drop, rank in found.drops:
+                    drops.write(encoded(drop.model_copy(update={"source": sources.source(rank) or drop.source})))
+                dropped += len(found.drops)
+                shapes.update(found.shapes)
+                bar.update(block.count)
+        bar.close()
+        for file in files.values():
+            file.close()
+        for side in self.sides[:-1]:
+            if not counts[side]:
+                name = "training" if side == "train" else side
+                raise DataError(
+                    f"all {dropped} {name} examples are contaminated"
+                    if side == "train"
+                    else f"no {name} example is left: {dropped} examples are contaminated",
+                    next="raise overlap in data.split",
+                )
+        self._report(out, counts, dropped, shapes, sources)
+
+    def _report(
+        self, out: Draft, counts: Counter[str], dropped: int, shapes: Counter[tuple[str, str]], sources: Sources
+    ) -> None:
+        kept = counts.total()
+        out.funnel("split", kept + dropped, kept, {"contaminated": dropped} if dropped else {}, unit="examples")
+        rows: list[list[Any]] = [[side, sources.counts.get(side, 0), counts[side]] for side in self.sides]
         out.table("Sides", ["side", "documents", "examples"], rows)
-        shapes = sorted({example.method for example in [*train, *test]})
-        counts = [Counter(example.method for example in side) for side in (train, test)]
-        each = [[shape, *(count[shape] for count in counts)] for shape in shapes]
-        out.table("Shapes", ["shape", "train", "test"], each)
-        out.metrics.update(train=len(train), test=len(test), contaminated=len(drops))
+        names = sorted({shape for shape, _ in shapes})
+        each = [[name, *(shapes[name, side] for side in self.sides)] for name in names]
+        out.table("Shapes", ["shape", *self.sides], each)
+        out.metrics.update({side: counts[side] for side in self.sides}, contaminated=dropped)
 
 
-class Contamination:
-    """What of the test side can be found in a training example."""
-
-    def __init__(self, test: list[Example], documents: Iterable[Document], settings: SplitSettings) -> None:
-        self.length = settings.ngram
-        self.overlap = settings.overlap
-        self.questions = {core(question(example)) for example in test}
-        self.answers = {core(answer) for example in test if (answer := example.messages[-1].content) != REFUSAL}
-        self.pieces: set[str] = set()
-        for document in documents:
-            self.pieces |= ngrams(core(document.text), self.length)
-
-    def found(self, example: Example) -> str:
-        """What makes the example contaminated, in words; empty when it is clean."""
-        if core(question(example)) in self.questions:
-            return "a test example asks the same"
-        if core(example.messages[-1].content) in self.answers:
-            return "a test example has the same answer"
-        for paragraph in paragraphs(example):
-            pieces = ngrams(paragraph, self.length)
-            share = len(pieces & self.pieces) / len(pieces)
-            if len(pieces) >= _FEWEST and share >= self.overlap:
-                return f"{share:.2f} of a paragraph stands in the test documents"
-        return ""
+# --- what the first pass finds ---
 
 
-def question(example: Example) -> str:
-    """The last thing that the user asks, without the passages."""
-    asked = [message.content for message in example.messages if message.role == "user"]
-    return question_of(asked[-1]) if asked else ""
+class Facts:
+    """Of each example, in order: the rank of its group, whether that is a document, and the keys of question and
+    answer."""
+
+    def __init__(self, ranks: Keys, documents: Any, questions: Keys, answers: Keys) -> None:
+        self.ranks, self.documents, self.questions, self.answers = ranks, documents, questions, answers
+
+    @staticmethod
+    def of(found: Iterable[tuple[Keys, Any, Keys, Keys]]) -> Facts:
+        import numpy as np
+
+        parts = list(found)
+        empty = (np.zeros(0, np.uint64), np.zeros(0, bool), np.zeros(0, np.uint64), np.zeros(0, np.uint64))
+        ranks, documents, questions, answers = (
+            np.concatenate([empty[at], *(part[at] for part in parts)]) for at in range(4)
+        )
+        return Facts(ranks, documents, questions, answers)
+
+    def check(self, sources: Sources, path: Path) -> None:
+        """DataError for the first example of a document that is not among the documents."""
+        unknown = self.documents & ~among(sources.known(), self.ranks)
+        if unknown.any():
+            at = int(unknown.argmax())
+            example = next(one for place, one in enumerate(_all(path)) if place == at)
+            raise DataError(
+                f"example {example.id} is of a document that is not among the documents: {example.document}",
+                where=str(path.parent),
+                next="give data.split the documents that data.instruct read",
+            )
+
+    def leaks(self, side: str, cut: Cut, gathered: Gathered, folder: Path) -> Leaks:
+        import numpy as np
+
+        test = self.ranks <= np.uint64(cut.test)
+        held = test if side == "test" else (self.ranks <= np.uint64(cut.validation)) & ~test
+        refusal = keys([_refusal()])
+        answers = self.answers[held]
+        return gathered.write(folder, self.questions[held], answers[~among(refusal, answers)])
 
 
-def paragraphs(example: Example) -> Iterator[str]:
-    """Every line of the example's user and assistant messages, without markup, as `core` compares them."""
-    for message in example.messages:
-        if message.role != "system":
-            yield from (core(plain(line)) for line in message.content.split("\n") if line.strip())
+def _refusal() -> int:
+    from danlu.data.seen import key
+
+    return key(core(REFUSAL))
+
+
+def _all(path: Path) -> Iterator[Example]:
+    for block in blocks(path):
+        yield from block.records(Example)
+
+
+def group(example: Example) -> str:
+    """What must stay together: the document, what the example was varied from, or the example itself."""
+    return example.document or f"\0{example.meta.get('origin') or example.id}"
+
+
+def rank(seed: int, name: str) -> int:
+    """The place of a group in the order that the sides are cut from: the first 8 bytes of a SHA-256."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\0{name}".encode()).digest()[:8], "big")
+
+
+def _facts(seed: int, block: Block) -> tuple[Keys, Any, Keys, Keys]:
+    import numpy as np
+
+    examples = list(block.records(Example))
+    return (
+        keys(rank(seed, group(one)) for one in examples),
+        np.array([bool(one.document) for one in examples], dtype=bool),
+        keys(question_key(one) for one in examples),
+        keys(answer_key(one) for one in examples),
+    )
+
+
+# --- documents ---
+
+
+@dataclass
+class ReadDocuments:
+    """Of a block of documents: ranks and places in the file, ids by side, and of those held out lines and pieces."""
+
+    ranks: Keys
+    places: Numbers
+    ids: dict[str, list[str]]
+    test: list[bytes]
+    pieces: dict[str, Keys]
+
+
+class Sources:
+    """Where each document stands, so that the source of a dropped example's can be looked up: 17 bytes a document."""
+
+    def __init__(self, artifacts: list[Artifact]) -> None:
+        self.paths = [artifact.file("documents.jsonl") for artifact in artifacts]
+        self.counts: dict[str, int] = {}
+        self.parts: list[tuple[int, ReadDocuments]] = []
+        self.ranks: Any = None
+        self.last: tuple[int, str] | None = None
+
+    def add(self, file: int, read: ReadDocuments) -> None:
+        read.test, read.ids, read.pieces = [], {**read.ids}, {**read.pieces}
+        self.parts.append((file, ReadDocuments(read.ranks, read.places, {}, [], {})))
+
+    def known(self) -> Keys:
+        """The ranks of all documents, sorted."""
+        import numpy as np
+
+        if self.ranks is None:
+            ranks = [part.ranks for _, part in self.parts]
+            self.ranks = np.concatenate([np.zeros(0, np.uint64), *ranks])
+            self.places = np.concatenate([np.zeros(0, np.int64), *(part.places for _, part in self.parts)])
+            files = [np.full(len(part.ranks), file, np.uint8) for file, part in self.parts]
+            self.files = np.concatenate([np.zeros(0, np.uint8), *files])
+            order = np.argsort(self.ranks, kind="stable")
+            self.ranks, self.places, self.files = self.ranks[order], self.places[order], self.files[order]
+            self.parts = []
+        found: Keys = self.ranks
+        return found
+
+    def source(self, rank: int) -> str:
+        """The source of the document with that rank; empty when there is none."""
+        if self.last is not None and self.last[0] == rank:
+            return self.last[1]
+        known = self.known()
+        at = int(known.searchsorted(keys([rank]))[0])
+        if at >= len(known) or int(known[at]) != rank:
+            return ""
+        with self.paths[int(self.files[at])].open("rb") as file:
+            file.seek(int(self.places[at]))
+            self.last = (rank, str(json.loads(file.readline())["source"]))
+        return self.last[1]
+
+
+def _inputs(inputs: Mapping[str, Artifact], field: str) -> list[Artifact]:
+    """The artifacts of a field that names one step or several, in order."""
+    names = [name for name in inputs if name.split(".")[0] == field]
+    return [inputs[name] for name in sorted(names, key=lambda name: int(name.partition(".")[2] or 0))]
+
+
+def _read_documents(settings: SplitSettings, cut: Cut, held: Keys, block: Block) -> ReadDocuments:
+    import numpy as np
+
+    places: list[int] = []
+    ranks: list[int] = []
+    ids: dict[str, list[str]] = {}
+    test: list[bytes] = []
+    grams: dict[str, list[Keys]] = {}
+    at = block.start
+    for line, document in _with_lines(block, Document):
+        places.append(at + line.start)
+        ranks.append(rank(settings.seed, document.id))
+        found = bool(among(held, keys(ranks[-1:]))[0])
+        side = cut.side(ranks[-1]) if found else "train"
+        ids.setdefault(side, []).append(document.id)
+        if side == "test":
+            test.append(line.text + b"\n")
+        if side != "train":
+            grams.setdefault(side, []).append(pieces.unique(core(document.text), settings.ngram))
+    joined = {side: np.unique(np.concatenate(found)) for side, found in grams.items()}
+    return ReadDocuments(keys(ranks), np.array(places, dtype=np.int64), ids, test, joined)
+
+
+# --- examples ---
+
+
+@dataclass(frozen=True)
+class Line:
+    text: bytes
+    start: int
+
+
+def _with_lines(block: Block, kind: type[Any]) -> Iterator[tuple[Line, Any]]:
+    """The records of a block with the bytes of their lines and where these begin in it."""
+    data = block.read()
+    lines, at = [], 0
+    for text in data.split(b"\n"):
+        if text.strip():
+            lines.append(Line(text, at))
+        at += len(text) + 1
+    del data
+    yield from zip(lines, block.records(kind), strict=True)
+
+
+def _held_answers(settings: SplitSettings, cut: Cut, block: Block) -> dict[str, tuple[Keys, Numbers, int]]:
+    """The pieces of the held-out answers of a block, by side, and which answer each is of."""
+    texts: dict[str, list[str]] = {side: [] for side in SIDES[1:]}
+    for example in block.records(Example):
+        side = cut.side(rank(settings.seed, group(example)))
+        if side != "train" and (answer := answer_of(example)):
+            texts[side].append(answer)
+    return {side: (*pieces.of_each(some, settings.ngram), len(some)) for side, some in texts.items()}
+
+
+def _sorted(settings: SplitSettings, cut: Cut, leaks: dict[str, Leaks], block: Block) -> Sorted:
+    result = Sorted()
+    waiting: dict[str, list[tuple[Line, Example, int]]] = {"train": [], "validation": []}
+    for line, example in _with_lines(block, Example):
+        found = rank(settings.seed, group(example))
+        side = cut.side(found)
+        if side == "test":
+            result.lines[side].append(line.text + b"\n")
+            result.shapes[example.method, side] += 1
+        else:
+            waiting[side].append((line, example, found))
+    drops: list[tuple[int, Drop, int]] = []
+    for side, against in (("train", ("test", "validation")), ("validation", ("test",))):
+        examples = [example for _, example, _ in waiting[side]]
+        told = [""] * len(examples)
+        for other in against:
+            if other == "validation" and not settings.validation_fraction:
+                continue
+            found_in = leaks[other].found(examples, settings.overlap, other)
+            told = [one or two for one, two in zip(told, found_in, strict=True)]
+        for (line, example, place), said in zip(waiting[side], told, strict=True):
+            if said:
+                source = example.source or example.document
+                drop = Drop(id=example.id, source=source, reason="contaminated", detail=said)
+                drops.append((line.start, drop, place))
+            else:
+                result.lines[side].append(line.text + b"\n")
+                result.shapes[example.method, side] += 1
+    result.drops = [(drop, place) for _, drop, place in sorted(drops, key=lambda one: one[0])]
+    return result

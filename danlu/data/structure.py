@@ -22,6 +22,7 @@ _LINE = re.compile(r"\r\n?|\n")
 _MATH = re.compile(r"\$\$.+?\$\$|\$(?! )[^$\n]*?[^$\s\\]\$(?!\d)", re.DOTALL)
 _FOOTNOTE = re.compile(r"\[\^[^\]]+\]")
 _REFERENCE = re.compile(r"(?<![A-Za-z0-9_\])])\[([^\[\]]+)\]\[[^\[\]]*\]")
+_MARKUP = frozenset("\\`*_[]<>&$!~\n\r\0")
 _WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 
 
@@ -125,6 +126,8 @@ def plain(text: str) -> str:
 
     A line break between two Chinese characters is left out, any other is a space.
     """
+    if _MARKUP.isdisjoint(text):
+        return text.strip()
     out = "".join(_words(token) for token in _markdown().parseInline(text)[0].children or [])
     out = _REFERENCE.sub(r"\1", _FOOTNOTE.sub("", out))
     out = re.sub(r"[ \t]*\n[ \t]*", lambda found: _between(out, *found.span()), out)

@@ -99,7 +99,7 @@ def test_blocks_in_several_processes_give_what_one_pass_gives(steps, tmp_path, m
     assert len(files.spans(path)) > 3
     cut = steps("data.examples", paths=[path], licence="unknown ")
     assert (whole.path / "examples.jsonl").read_bytes() == (cut.path / "examples.jsonl").read_bytes()
-    assert loaded(whole).reasons == loaded(cut).reasons == {"duplicate": 66, "missing-field": 14}
+    assert loaded(whole).reasons == loaded(cut).reasons == {"duplicate": 66, "wrong-type": 14}
 
 
 def test_nothing_readable_is_one_clear_error(steps, tmp_path):

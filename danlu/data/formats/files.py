@@ -8,12 +8,14 @@ is refused without being read. Not covered: compressed files, CSV, Parquet.
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from danlu.data.flow import Block
 from danlu.data.formats.fields import Fault
 from danlu.errors import DataError, UsageError, nearest
 
@@ -34,15 +36,6 @@ class Raw(NamedTuple):
     fault: Fault | None = None
 
 
-class Span(NamedTuple):
-    """Whole lines of a file: bytes [start, end), the first one `line`. `end` -1: the file whole, no lines."""
-
-    path: str
-    start: int
-    end: int
-    line: int
-
-
 def files(path: Path) -> list[Path]:
     """The instruction files that a path names: itself, or everything readable in the folder, sorted."""
     if path.is_dir():
@@ -58,11 +51,11 @@ def files(path: Path) -> list[Path]:
     return [path]
 
 
-def spans(path: Path) -> list[Span]:
-    """A file of lines cut into spans of some megabytes, for several processes; a list is one span."""
+def spans(path: Path) -> list[Block]:
+    """A file of lines cut into blocks of some megabytes, for several processes; a list is one block."""
     if path.suffix.lower() not in LINES:
-        return [Span(str(path), 0, -1, 1)]
-    found: list[Span] = []
+        return [Block(str(path), 0, path.stat().st_size, 1, 0)]
+    found: list[Block] = []
     start = at = 0
     line = first = 1
     with path.open("rb") as file:
@@ -70,44 +63,46 @@ def spans(path: Path) -> list[Span]:
             last = chunk.rfind(b"\n")
             if last >= 0 and at + last + 1 - start >= _BLOCK:
                 line += chunk.count(b"\n", 0, last + 1)
-                found.append(Span(str(path), start, at + last + 1, first))
+                found.append(Block(str(path), start, at + last + 1, first, 0))
                 start, first = at + last + 1, line
                 line += chunk.count(b"\n", last + 1)
             else:
                 line += chunk.count(b"\n")
             at += len(chunk)
     if at > start:
-        found.append(Span(str(path), start, at, first))
+        found.append(Block(str(path), start, at, first, 0))
     return found
 
 
 def records(path: Path) -> Iterator[Raw]:
     """Every record of a file, in order."""
-    for span in spans(path):
-        yield from within(span)
+    for block in spans(path):
+        yield from within(block)
 
 
-def within(span: Span) -> Iterator[Raw]:
-    """The records of a span."""
-    with open(span.path, "rb") as file:
-        if span.end < 0:
-            yield from _listed(file)
+def within(block: Block) -> Iterator[Raw]:
+    """The records of a block, which need not be counted."""
+    with io.BytesIO(block.data) if block.data is not None else open(block.path, "rb") as file:
+        if Path(block.path).suffix.lower() in LINES:
+            file.seek(0 if block.data is not None else block.start)
+            yield from _lines(file, block.end - block.start, block.line)
         else:
-            yield from _lines(file, span)
+            yield from _listed(file)
 
 
-def _lines(file: BinaryIO, span: Span) -> Iterator[Raw]:
-    file.seek(span.start)
-    at, number = span.start, span.line
-    while at < span.end:
+def _lines(file: BinaryIO, size: int, number: int) -> Iterator[Raw]:
+    """The records of the next `size` bytes, the first of them on line `number`."""
+    at = 0
+    while at < size:
         line = file.readline(LONGEST + 1)
+        begins = number == 1 and at == 0
         at += len(line)
         if len(line) > LONGEST and not line.endswith(b"\n"):
-            line, skipped = b"", _skip(file, span.end - at)
+            line, skipped = b"", _skip(file, size - at)
             at += skipped
             yield Raw(number, fault=_too_long())
         elif line.strip():
-            yield _decoded(line.removeprefix(codecs.BOM_UTF8) if at == len(line) else line, number)
+            yield _decoded(line.removeprefix(codecs.BOM_UTF8) if begins else line, number)
         number += 1
 
 
