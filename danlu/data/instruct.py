@@ -6,22 +6,31 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from danlu.artifact import Artifact, Draft, digest
 from danlu.data.candidates import Candidate, candidates
-from danlu.data.structure import Block, Section, sections
+from danlu.data.flow import Block, blocks, encoded, spread
+from danlu.data.seen import Seen, key, keys
+from danlu.data.structure import Block as Part
+from danlu.data.structure import Section, sections
 from danlu.errors import DataError
-from danlu.records import Document, Drop, Example, Message, read_jsonl, write_jsonl
+from danlu.records import Document, Drop, Example, Message
 from danlu.registry import From, Settings, Step
 from danlu.text.grounding import REFUSAL, grounded_prompt, titled
 from danlu.track import Track
 
+if TYPE_CHECKING:
+    from danlu.data.seen import Keys
+
 _SHARED = 3
+_MOST_SHOWN = 20
+_HEADING = re.compile(r"(?:^|[\r\n]) {0,3}(?:#|=+[ \t]*(?:[\r\n]|$)|-+[ \t]*(?:[\r\n]|$))")
 _PASSAGE = 40
 _CONTEXT = re.compile(
     r"這一?[章節篇](?!文)|(?<![一二三兩幾這那的根])本[章節書]|這本書|[上下前]一?[章節]"
@@ -91,27 +100,56 @@ class Instruct(Step[InstructSettings]):
     makes = "examples"
 
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
-        documents = list(read_jsonl(inputs["documents"].file("documents.jsonl"), Document))
-        pages = [self._page(document) for document in track.over(documents, "parse", unit="document")]
-        shared = shared_headings(pages)
-        examples: list[Example] = []
-        drops: list[Drop] = []
-        seen: set[tuple[str, str]] = set()
-        for page in track.over(pages, "instruct", unit="document"):
-            for candidate in candidates(page.document, page.sections, self.settings.max_characters):
-                judged = self._judge(page, candidate, shared, seen)
-                if judged.reason:
-                    drops.append(self._drop(page.document, judged))
-                else:
-                    examples.append(self._example(page, judged))
-        if not examples:
+        parts = blocks(inputs["documents"].file("documents.jsonl"))
+        shared = self._shared_headings(parts, track)
+        total = Total()
+        seen = Seen()
+        bar = track.bar("instruct", sum(part.count for part in parts), unit="document")
+        with out.file("examples.jsonl").open("wb") as examples, out.file("dropped.jsonl").open("wb") as dropped:
+            for part, made in zip(parts, spread(partial(self._block, shared), parts, track), strict=True):
+                fresh = iter(seen.new(keys(one.key for one in made if one.example)).tolist())
+                for one in made:
+                    kept = bool(one.example) and next(fresh)
+                    (examples if kept else dropped).write(one.example if kept else one.drop)
+                    total.add(one, kept)
+                total.end(part)
+                bar.update(part.count)
+        bar.close()
+        if not total.kept:
             raise DataError(
-                f"no example could be made of {len(documents)} document(s)",
+                f"no example could be made of {total.documents} document(s)",
                 next="documents need headings, definitions (- **詞**：說明), questions or announced lists",
             )
-        write_jsonl(out.file("examples.jsonl"), examples)
-        write_jsonl(out.file("dropped.jsonl"), drops)
-        self._report(out, pages, examples, drops)
+        total.report(out)
+
+    def _shared_headings(self, parts: list[Block], track: Track) -> frozenset[int]:
+        """The keys of the headings that three or more documents have."""
+        count = Often()
+        bar = track.bar("headings", sum(part.count for part in parts), unit="document")
+        for part, found in zip(parts, spread(_headings, parts, track), strict=True):
+            count.add(found)
+            bar.update(part.count)
+        bar.close()
+        return frozenset(count.at_least(_SHARED).tolist())
+
+    def _block(self, shared: frozenset[int], block: Block) -> list[Made]:
+        """What is made of the documents of a block, in order. Runs in other processes."""
+        made: list[Made] = []
+        for document in block.records():
+            page = self._page(document)
+            size = len(document.text)
+            for candidate in candidates(document, page.sections, self.settings.max_characters):
+                judged = self._judge(page, candidate, shared)
+                if judged.reason:
+                    drop = encoded(self._drop(document, judged))
+                    made.append(Made(document.id, size, b"", drop, judged.reason, "", 0, 0))
+                    continue
+                example = self._example(page, judged)
+                twin = encoded(self._drop(document, replace(judged, reason="duplicate")))
+                (question,), told = judged.questions, len(example.messages[-1].content)
+                said = key(f"{question}\0{judged.answer}")
+                made.append(Made(document.id, size, encoded(example), twin, "duplicate", example.method, told, said))
+        return made
 
     def _page(self, document: Document) -> Page:
         found = sections(document.text)
@@ -122,22 +160,18 @@ class Instruct(Step[InstructSettings]):
         ]
         return Page(document, found, skipped)
 
-    def _judge(self, page: Page, candidate: Candidate, shared: set[str], seen: set[tuple[str, str]]) -> Candidate:
+    def _judge(self, page: Page, candidate: Candidate, shared: frozenset[int]) -> Candidate:
         """The candidate with one wording, or with the reason why it is dropped."""
         section = page.sections[candidate.section]
-        key = f"{page.document.id}:{candidate.method}:{candidate.start}"
-        chosen = candidate.questions[draw(self.settings.seed, "wording", key) % len(candidate.questions)]
+        place = f"{page.document.id}:{candidate.method}:{candidate.start}"
+        chosen = candidate.questions[draw(self.settings.seed, "wording", place) % len(candidate.questions)]
         reason = candidate.reason
         if page.skipped[candidate.section]:
             reason = "skipped-heading"
-        elif candidate.method == "section" and section.heading in shared:
+        elif candidate.method == "section" and key(section.heading) in shared:
             reason = "shared-heading"
         elif not reason:
             reason = self._reason(chosen, candidate.answer)
-        if not reason and (chosen, candidate.answer) in seen:
-            reason = "duplicate"
-        if not reason:
-            seen.add((chosen, candidate.answer))
         return replace(candidate, questions=(chosen,), reason=reason)
 
     def _reason(self, question: str, answer: str) -> str:
@@ -151,18 +185,18 @@ class Instruct(Step[InstructSettings]):
 
     def _example(self, page: Page, candidate: Candidate) -> Example:
         (question,) = candidate.questions
-        key = f"{page.document.id}:{candidate.method}:{candidate.start}:{question}"
+        place = f"{page.document.id}:{candidate.method}:{candidate.start}:{question}"
         prompt, answer, method = question, candidate.answer, candidate.method
-        lot = draw(self.settings.seed, "passages", key) / 2**64
+        lot = draw(self.settings.seed, "passages", place) / 2**64
         if lot < self.settings.refuse:
             passages = least_alike(page, candidate, question + answer, self.settings.passage_characters)
             if passages:
                 prompt, answer, method = grounded_prompt(question, passages), REFUSAL, "refuse"
         elif lot < self.settings.refuse + self.settings.grounded:
-            prompt, method = grounded_prompt(question, self._passages(page, candidate, key)), f"{method}+passages"
+            prompt, method = grounded_prompt(question, self._passages(page, candidate, place)), f"{method}+passages"
         system = [Message(role="system", content=self.settings.system)] if self.settings.system else []
         return Example(
-            id=digest([key, prompt])[:16],
+            id=digest([place, prompt])[:16],
             messages=[*system, Message(role="user", content=prompt), Message(role="assistant", content=answer)],
             document=page.document.id,
             start=candidate.start,
@@ -185,27 +219,105 @@ class Instruct(Step[InstructSettings]):
         id = digest([document.id, candidate.method, candidate.start, candidate.end])[:16]
         return Drop(id=id, source=document.source, reason=candidate.reason, detail=detail)
 
-    def _report(self, out: Draft, pages: list[Page], examples: list[Example], drops: list[Drop]) -> None:
-        reasons = dict(sorted(Counter(drop.reason for drop in drops).items()))
-        out.funnel("instruct", len(examples) + len(drops), len(examples), reasons, unit="examples")
-        methods = Counter(example.method for example in examples)
-        out.table("Examples by shape", ["shape", "examples"], [[name, methods[name]] for name in sorted(methods)])
-        each = Counter(example.document for example in examples)
-        rows = [[page.document.id, len(page.document.text), each[page.document.id]] for page in pages]
-        out.table("Examples by document", ["document", "characters", "examples"], rows)
-        answers = sum(len(example.messages[-1].content) for example in examples)
-        out.metrics.update(examples=len(examples), answer_characters=answers)
+
+class Made(NamedTuple):
+    """A candidate, judged: the line of its example (empty when it is dropped anyway), and that of its Drop, as the
+    duplicate that it may turn out to be. `key` is that of question and answer."""
+
+    document: str
+    size: int
+    example: bytes
+    drop: bytes
+    reason: str
+    method: str
+    answer: int
+    key: int
+
+
+@dataclass
+class Total:
+    """What the report counts; of the documents the ones with the most examples."""
+
+    documents: int = 0
+    kept: int = 0
+    answers: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    methods: Counter[str] = field(default_factory=Counter)
+    each: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    def add(self, one: Made, kept: bool) -> None:
+        self.each[one.document, one.size] += kept
+        if kept:
+            self.kept += 1
+            self.answers += one.answer
+            self.methods[one.method] += 1
+        else:
+            self.reasons[one.reason] += 1
+
+    def end(self, block: Block) -> None:
+        """After a block, which holds its documents whole: forget all but those with the most examples."""
+        self.documents += block.count
+        self.each = Counter(dict(self.each.most_common(_MOST_SHOWN)))
+
+    def report(self, out: Draft) -> None:
+        reasons = dict(sorted(self.reasons.items()))
+        out.funnel("instruct", self.kept + sum(reasons.values()), self.kept, reasons, unit="examples")
+        out.table(
+            "Examples by shape", ["shape", "examples"], [[name, self.methods[name]] for name in sorted(self.methods)]
+        )
+        rows = [[*document, count] for document, count in self.each.most_common()]
+        shown = f" ({len(rows)} of {self.documents})" if len(rows) < self.documents else ""
+        out.table(f"Examples by document{shown}", ["document", "characters", "examples"], rows)
+        out.metrics.update(examples=self.kept, answer_characters=self.answers)
+
+
+class Often:
+    """How often each key came, up to 255 times: nine bytes a key."""
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        self.keys: Keys = np.zeros(0, dtype=np.uint64)
+        self.counts: Any = np.zeros(0, dtype=np.uint8)
+        self.waiting: list[Keys] = []
+
+    def add(self, found: Keys) -> None:
+        self.waiting.append(found)
+        if sum(map(len, self.waiting)) > len(self.keys):
+            self._merge()
+
+    def at_least(self, times: int) -> Keys:
+        """The keys that came `times` or more, sorted."""
+        self._merge()
+        found: Keys = self.keys[self.counts >= times]
+        return found
+
+    def _merge(self) -> None:
+        import numpy as np
+
+        ones = [np.ones(len(found), dtype=np.uint8) for found in self.waiting]
+        found, counts = np.concatenate([self.keys, *self.waiting]), np.concatenate([self.counts, *ones])
+        self.waiting = []
+        order = np.argsort(found, kind="stable")
+        found, counts = found[order], counts[order].astype(np.int64)
+        first = np.flatnonzero(np.concatenate([[True], found[1:] != found[:-1]])) if len(found) else np.zeros(0, int)
+        self.keys = found[first]
+        sums = np.add.reduceat(counts, first) if len(found) else counts
+        self.counts = np.minimum(sums, 255).astype(np.uint8)
+
+
+def _headings(block: Block) -> Keys:
+    """The keys of the headings of each document, each once a document."""
+    found: list[int] = []
+    for document in block.records():
+        if _HEADING.search(document.text):
+            found += {key(section.heading) for section in sections(document.text)}
+    return keys(found)
 
 
 def draw(seed: int, *what: str) -> int:
     """A number of 64 bits that depends on `seed` and `what` alone."""
     return int.from_bytes(hashlib.sha256("\0".join([str(seed), *what]).encode()).digest()[:8], "big")
-
-
-def shared_headings(pages: list[Page]) -> set[str]:
-    """Headings that three or more documents have."""
-    count = Counter(heading for page in pages for heading in {section.heading for section in page.sections})
-    return {heading for heading, documents in count.items() if documents >= _SHARED}
 
 
 def evidence(page: Page, candidate: Candidate, size: int, forward: int) -> str:
@@ -255,7 +367,7 @@ def _pairs(text: str) -> set[str]:
     return {text[at : at + 2] for at in range(len(text) - 1)}
 
 
-def _runs(blocks: tuple[Block, ...]) -> list[list[tuple[int, int]]]:
+def _runs(blocks: tuple[Part, ...]) -> list[list[tuple[int, int]]]:
     """The section's prose as runs without code or tables between: the span of each paragraph and each list entry."""
     runs: list[list[tuple[int, int]]] = [[]]
     for block in blocks:
@@ -266,7 +378,7 @@ def _runs(blocks: tuple[Block, ...]) -> list[list[tuple[int, int]]]:
     return [run for run in runs if run]
 
 
-def _pieces(block: Block) -> Iterator[tuple[int, int]]:
+def _pieces(block: Part) -> Iterator[tuple[int, int]]:
     """The spans of a block; a list entry's reaches from its mark to the next entry."""
     tops = [item for item in block.items if item.depth == 0]
     if not tops:

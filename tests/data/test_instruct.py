@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from danlu.data.candidates import announced, candidates, spaced
+from danlu.data.flow import blocks
+from danlu.data.instruct import Often
+from danlu.data.seen import keys
 from danlu.data.structure import plain, sections
 from danlu.errors import DataError
 from danlu.records import Document
@@ -210,6 +213,33 @@ def test_grounded_prompt():
     assert "\n\n[1] 甲" in prompt
     assert "\n\n[2] 丙\n\n問題：" in prompt
     assert REFUSAL in prompt
+
+
+def test_small_blocks_make_what_one_block_makes(steps, monkeypatch):
+    shared = "\n\n## 使用方式\n\n這裡說明要怎麼使用，步驟並不多。\n\n- **詞元（token）**：模型處理文字的最小單位。\n"
+    texts = {f"d{at}": PAGE.replace("# 注意力", f"# 第{at}章") + shared for at in range(12)}
+    documents = steps.documents(**texts)
+    whole = steps("data.instruct", documents=documents)
+    path = documents.file("documents.jsonl")
+    monkeypatch.setattr("danlu.data.instruct.blocks", lambda path: blocks(path, 3000))
+    monkeypatch.setattr("danlu.data.flow.cores", lambda: 1)
+    assert len(blocks(path, 3000)) >= 5
+    cut = steps("data.instruct", documents=documents)
+    assert cut.content == whole.content
+    reasons = next(entry["dropped"] for entry in whole.manifest["report"] if entry["type"] == "funnel")
+    assert reasons["duplicate"] >= 12
+    assert reasons["shared-heading"] >= 12
+
+
+def test_headings_are_counted_by_document():
+    count = Often()
+    for found in ([3, 5], [3], [5, 7], [], [3, 9]):
+        count.add(keys(sorted(found)))
+    assert count.at_least(3).tolist() == [3]
+    assert count.at_least(2).tolist() == [3, 5]
+    for _ in range(300):
+        count.add(keys([9]))
+    assert count.at_least(255).tolist() == [9]
 
 
 CHAIN = """
