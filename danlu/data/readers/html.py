@@ -1,8 +1,10 @@
 """HTML: the main text as Markdown (headings, lists, definition lists, tables, code, quotations); no script, no style.
 
 Left out: navigation, footers, asides, forms, and whatever is hidden (`hidden`, `aria-hidden`, `display: none`), since
-a reader would not have seen it either. Links and emphasis keep their words only. Not covered: text that a script or a
-style sheet makes, frames, and tables with merged cells (each cell is written once).
+a reader would not have seen it either. On a page that does not mark its main text, also parts that call themselves
+furniture (`class="sidebar"`) and parts that are little but links (Kohlschütter et al., 2010), unless nearly nothing
+would be left. Links and emphasis keep their words only; a formula is the TeX that it carries. Not covered: text that a
+script or a style sheet makes, frames, and tables with merged cells (each cell is written once).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from danlu.data.readers import Reading, Unreadable
+from danlu.data.readers import Reading, Unreadable, sound
 from danlu.data.readers.text import decoded
 from danlu.extras import need
 
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
 
 _SKIP = frozenset(
     """
-    script style noscript template nav footer aside form button svg math iframe head select textarea dialog object audio
+    script style noscript template nav footer aside form button svg iframe head select textarea dialog object audio
     video canvas -comment
     """.split()  # noqa: SIM905 - a list of words reads better so
 )
 _INLINE = frozenset(
     """
-    a abbr b bdi bdo cite code data dfn del em font i img input ins kbd label mark q rp rt ruby s samp small span strike
-    strong sub sup time tt u var wbr
+    a abbr b bdi bdo cite code data dfn del em font i img input ins kbd label mark math q rp rt ruby s samp small span
+    strike strong sub sup time tt u var wbr
     """.split()  # noqa: SIM905 - a list of words reads better so
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -36,11 +38,31 @@ _WRAP = re.compile(rf"(?<={_WIDE})[ \t\r\f]*\n\s*(?={_WIDE})")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _NESTED = re.compile(r"\n\n(?=- |\d+\. )")
 _DEEP = 100
+_FURNITURE = frozenset(
+    """
+    ad ads advert advertisement banner breadcrumb breadcrumbs comments consent cookie cookies footer menu nav navbar
+    navigation newsletter pager pagination related share sharebar sharing sidebar sitemap social subscribe toolbar
+    """.split()  # noqa: SIM905 - a list of words reads better so
+)
+_ROLES = frozenset(
+    ["alert", "banner", "complementary", "contentinfo", "dialog", "menu", "menubar", "navigation", "search"]
+)
+_BOXES = frozenset(["div", "section", "ul", "ol", "table", "header", "td", "center"])
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
+_DATES = ("article:modified_time", "datemodified", "article:published_time", "datepublished", "dc.date", "date")
+_LINKS = 4
+_LINKED = 0.7
+_LEAST = 100
+_CLOSED = re.compile(
+    rb"<(title|script|style|textarea|iframe|noscript|a|div|p|span|td|th|li|i|b|em|strong)\b([^<>]*?)/>"
+)
 
 
 def read(data: bytes) -> Reading:
     """The title is `<title>`, else the first heading of the main text."""
     lexbor = need("selectolax.lexbor", "data")
+    if data.lstrip().startswith(b"<?xml"):
+        data = _CLOSED.sub(rb"<\1\2></\1>", data)
     source, meta = decoded(data)
     try:
         tree = lexbor.LexborHTMLParser(source)
@@ -48,12 +70,16 @@ def read(data: bytes) -> Reading:
         raise Unreadable("undecodable", f"no HTML: {error}") from None
     root = _main(tree)
     text = "\n\n".join(_blocks(root)) if root is not None else ""
+    if root is not None and root.tag == "body" and len(text) > _LEAST:
+        _prune(root)
+        less = "\n\n".join(_blocks(root))
+        text = less if len(less) >= _LEAST else text
     if not text.strip():
         raise Unreadable("empty", "no text outside scripts and navigation")
     heading = re.search(r"^#+ (.+)$", text, re.MULTILINE)
     title = tree.css_first("title")
     name = _tidy(title.text(deep=True)) if title is not None else ""
-    return Reading(text + "\n", name or (heading[1] if heading else ""), meta)
+    return Reading(text + "\n", name or (heading[1] if heading else ""), {**meta, **_properties(tree)})
 
 
 def _main(tree: Any) -> LexborNode | None:
@@ -63,6 +89,44 @@ def _main(tree: Any) -> LexborNode | None:
         if len(found) == 1:
             return found[0]  # type: ignore[no-any-return]
     return tree.body  # type: ignore[no-any-return]
+
+
+def _prune(root: LexborNode, depth: int = 0) -> None:
+    """Takes furniture out of a page: what its class, id or role says, and boxes in which nearly all words are links."""
+    for child in list(root.iter()):
+        if child.tag not in _BOXES or depth > _DEEP // 4:
+            continue
+        names = set(re.split(r"[^a-z]+", f"{child.attributes.get('class')} {child.attributes.get('id')}".lower()))
+        main = child.css_first("main, article, h1") is not None
+        if not main and (child.attributes.get("role") in _ROLES or names & _FURNITURE or _linked(child)):
+            child.decompose()
+        else:
+            _prune(child, depth + 1)
+
+
+def _linked(node: LexborNode) -> bool:
+    links = node.css("a")
+    if len(links) < _LINKS:
+        return False
+    words = len("".join(node.text(deep=True).split()))
+    return sum(len("".join(link.text(deep=True).split())) for link in links) >= _LINKED * max(words, 1)
+
+
+def _properties(tree: Any) -> dict[str, str]:
+    """`author`, `date` (of the last change, else of publication), `language` and `licence`, where the page says so."""
+    said: dict[str, str] = {}
+    for node in tree.css("meta[content]"):
+        held = node.attributes
+        name = held.get("name") or held.get("property") or held.get("itemprop") or held.get("http-equiv") or ""
+        said.setdefault(name.lower(), sound(" ".join((held.get("content") or "").split()))[:300])
+    found = {"author": said.get("author") or said.get("article:author") or said.get("dc.creator") or ""}
+    dates = (said.get(name, "") for name in _DATES)
+    found["date"] = next((match[0] for date in dates if (match := _DATE.match(date))), "")
+    root = tree.css_first("html[lang]")
+    found["language"] = (root.attributes.get("lang") or "") if root is not None else ""
+    licence = tree.css_first("link[rel~=license][href], a[rel~=license][href]")
+    found["licence"] = (licence.attributes.get("href") or "") if licence is not None else said.get("dc.rights", "")
+    return {key: sound(value)[:300] for key, value in found.items() if value}
 
 
 def _hidden(node: LexborNode) -> bool:
@@ -85,6 +149,9 @@ def _flat(node: LexborNode, depth: int) -> str:
     """The words of an inline element."""
     if depth > _DEEP:
         return _words(node.text(deep=True))
+    if node.tag == "math":
+        formula = node.css_first("annotation[encoding='application/x-tex']")
+        return f"${_words(formula.text(deep=True)).strip()}$" if formula is not None else ""
     if node.tag == "code":
         code = _words(node.text(deep=True)).strip()
         return f"`{code}`" if code and "`" not in code else code
