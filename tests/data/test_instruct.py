@@ -223,7 +223,7 @@ def test_small_blocks_make_what_one_block_makes(steps, monkeypatch):
     path = documents.file("documents.jsonl")
     monkeypatch.setattr("danlu.data.instruct.blocks", lambda path: blocks(path, 3000))
     monkeypatch.setattr("danlu.data.flow.cores", lambda: 1)
-    assert len(blocks(path, 3000)) >= 5
+    assert len(blocks(path, 3000)) >= 4
     cut = steps("data.instruct", documents=documents)
     assert cut.content == whole.content
     reasons = next(entry["dropped"] for entry in whole.manifest["report"] if entry["type"] == "funnel")
