@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal
 
-from danlu.artifact import Artifact, Draft
-from danlu.errors import DataError
-from danlu.records import Document, Drop, read_jsonl, write_jsonl
-from danlu.registry import From, Settings, Step
-from danlu.text import quoted, usage, variants
+from danlu.artifact import Draft
+from danlu.data.flow import Each, Tally
+from danlu.records import Document, Drop
+from danlu.registry import From, Settings
+from danlu.text import mojibake, quoted, usage, variants
+from danlu.text.census import census
 from danlu.text.normalise import normalise
-from danlu.text.script import script
-from danlu.track import Track
+from danlu.text.script import script, script_of
 
-_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _CHINESE = 0.1
+_REPAIRED = "repaired encoding"
 _NORMALISED = "normalised"
 _CONVERTED = "converted from Simplified"
 _TERMS = "given Taiwan's terms"
+_SPANS = ("pages", "slides", "sheets")
 
 
 class CleanSettings(Settings):
     documents: Annotated[str, From("documents")]
     """The step that made the documents."""
+
+    repair: bool = True
+    """Mend lines that were decoded in the wrong encoding, where that is sure (`danlu.text.mojibake`)."""
 
     to_taiwan: Literal["auto", "never"] = "auto"
     """auto: a document that is in Simplified Chinese, or mixes both scripts, is converted to Taiwan's characters."""
@@ -43,43 +46,38 @@ class CleanSettings(Settings):
     """Drop documents with fewer characters than this, white space and code not counted."""
 
 
-class Clean(Step[CleanSettings]):
-    """Normalises (`danlu.text.normalise`), converts to Taiwan Chinese, and drops `too-short` and `not-chinese`.
+class Clean(Each[CleanSettings]):
+    """Mends encodings, normalises (`danlu.text.normalise`), converts to Taiwan Chinese, and drops `too-short` and
+    `not-chinese`.
 
-    Fenced code stays as it is, to the byte; inline code keeps its characters' script. A PDF's page spans are kept
-    right. Not covered: the quality of what a text says, boilerplate, personal data.
+    Fenced code stays as it is, to the byte; inline code keeps its characters' script. The spans of pages, slides and
+    sheets are kept right. Not covered: the quality of what a text says (`data.filter`), boilerplate
+    (`data.boilerplate`), personal data (`data.pii`).
     """
 
     Settings = CleanSettings
-    makes = "documents"
+    label = "clean"
+    hint = "lower min_characters, or set language: any"
 
-    def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
-        came = list(read_jsonl(inputs["documents"].file("documents.jsonl"), Document))
-        kept: list[Document] = []
-        drops: list[Drop] = []
-        changes: Counter[str] = Counter()
-        for document in track.over(came, "clean", unit="document"):
-            cleaned = self.clean(document, changes)
-            reason = self._reason(cleaned)
-            if reason:
-                drops.append(Drop(id=document.id, source=document.source, reason=reason))
-            else:
-                kept.append(cleaned)
-        reasons = dict(sorted(Counter(drop.reason for drop in drops).items()))
-        if not kept:
-            raise DataError(
-                f"no document is left of {len(came)}: {reasons}", next="lower min_characters, or set language: any"
-            )
-        write_jsonl(out.file("documents.jsonl"), kept)
-        write_jsonl(out.file("dropped.jsonl"), drops)
-        out.funnel("clean", len(came), len(kept), reasons, unit="documents")
-        rows: list[list[object]] = [[what, changes[what]] for what in (_NORMALISED, _CONVERTED, _TERMS)]
+    def judge(self, document: Document, tally: Tally) -> Document | Drop:
+        cleaned = self.clean(document, tally.counts)
+        reason = self._reason(cleaned)
+        return Drop(id=document.id, source=document.source, reason=reason) if reason else cleaned
+
+    def finish(self, out: Draft, tally: Tally) -> None:
+        changes = tally.counts
+        rows: list[list[object]] = [[what, changes[what]] for what in (_REPAIRED, _NORMALISED, _CONVERTED, _TERMS)]
         out.table("Documents changed", ["change", "documents"], rows)
-        out.metrics.update(documents=len(kept), converted=changes[_CONVERTED], terms_replaced=changes["terms"])
+        out.metrics.update(converted=changes[_CONVERTED], terms_replaced=changes["terms"])
 
     def clean(self, document: Document, changes: Counter[str]) -> Document:
         """The document in one form; what was done to it is counted in `changes`."""
-        foreign = self.settings.to_taiwan == "auto" and script(document.text) in ("simplified", "mixed")
+        was = document.text
+        if self.settings.repair:
+            document, repaired = mended(document)
+            changes[_REPAIRED] += repaired
+        before = script(document.text)
+        foreign = self.settings.to_taiwan == "auto" and before in ("simplified", "mixed")
         done: Counter[str] = Counter()
 
         def whole(text: str) -> str:
@@ -89,31 +87,42 @@ class Clean(Step[CleanSettings]):
             done[_CONVERTED] |= taiwan != plain
             if not self.settings.taiwan_terms:
                 return taiwan
-            done["terms"] += usage.count(taiwan, self.settings.allow)
-            fixed = usage.fix(taiwan, self.settings.allow)
+            hits = usage.count(taiwan, self.settings.allow)
+            done["terms"] += hits
+            fixed = usage.fix(taiwan, self.settings.allow) if hits else taiwan
             done[_TERMS] |= fixed != taiwan
             return fixed
 
-        meta = dict(document.meta)
-        if "pages" in meta:
-            text, meta["pages"] = by_page(document.text, meta["pages"], whole)
-        else:
-            text = whole(document.text)
+        text, spans = by_spans(document, whole)
         changes.update(done)
+        meta = document.meta | spans
         if done[_CONVERTED]:
-            meta["converted_from"] = script(document.text)
+            meta["converted_from"] = before
+        if was != document.text:
+            meta["repaired"] = True
         return document.model_copy(update={"text": text + "\n", "title": whole(document.title), "meta": meta})
 
     def _reason(self, document: Document) -> str:
         """Why the document is dropped; empty when it is kept."""
-        prose = outside_code(document.text, lambda text: text, code=lambda text: "")
-        if sum(map(len, prose.split())) < self.settings.min_characters:
+        counts = census(outside_code(document.text, lambda text: text, code=lambda text: ""))
+        if counts.visible < self.settings.min_characters:
             return "too-short"
         if self.settings.language == "any":
             return ""
-        letters = sum(character.isalpha() for character in prose)
-        chinese = len(_HAN.findall(prose)) >= _CHINESE * letters and script(prose) != "other"
+        chinese = counts.han >= _CHINESE * counts.letters and script_of(counts) != "other"
         return "" if chinese else "not-chinese"
+
+
+def mended(document: Document) -> tuple[Document, bool]:
+    """The document with the damage of a wrong decoding undone, and whether there was any. The spans of its pages,
+    slides and sheets are kept right."""
+    text, lines = mojibake.repair(document.text)
+    if not lines:
+        return document, False
+    if not any(name in document.meta for name in _SPANS):
+        return document.model_copy(update={"text": text}), True
+    text, spans = by_spans(document, lambda part: mojibake.repair(part)[0])
+    return document.model_copy(update={"text": text, "meta": document.meta | spans}), True
 
 
 def outside_code(text: str, change: Callable[[str], str], code: Callable[[str], str] = lambda text: text) -> str:
@@ -144,12 +153,39 @@ def _is_fence(code: str) -> bool:
     return "\n" in code and code.lstrip(" \t>").startswith(("```", "~~~"))
 
 
-def by_page(text: str, pages: list[list[int]], change: Callable[[str], str]) -> tuple[str, list[list[int]]]:
-    """`change` made to each page's [start, end); the new text and the new spans."""
-    out, spans = "", []
-    for start, end in pages:
-        page = change(text[start:end])
+def by_spans(document: Document, change: Callable[[str], str]) -> tuple[str, dict[str, Any]]:
+    """The document's text with `change` made to each of its pages (or slides, or sheets) and to what lies between them,
+    and the spans of these where they are now; with `change` made to the whole where there are none.
+
+    A span is [start, end) in characters, with or without a name before it.
+    """
+    return by_place(document, lambda part, place: change(part))
+
+
+def by_place(document: Document, change: Callable[[str, int | None], str]) -> tuple[str, dict[str, Any]]:
+    """`by_spans` whose `change` is told which page it is given, from 0; None for what is between and for the whole."""
+    name = next((name for name in _SPANS if document.meta.get(name)), None)
+    if name is None:
+        return change(document.text, None), {}
+    out = ""
+    spans: list[list[Any]] = []
+    for span, part in _parts(document.text, document.meta[name]):
+        changed = change(part, None if span is None else len(spans))
+        if span is None and not changed.strip():
+            continue
         out += "\n\n" if out else ""
-        spans.append([len(out), len(out) + len(page)])
-        out += page
-    return out, spans
+        if span is not None:
+            spans.append([*span[:-2], len(out), len(out) + len(changed)])
+        out += changed
+    return out, {name: spans}
+
+
+def _parts(text: str, spans: list[list[Any]]) -> Iterator[tuple[list[Any] | None, str]]:
+    """Each span with its text, and what stands between them, with None."""
+    at = 0
+    for span in spans:
+        start, end = span[-2:]
+        yield None, text[at:start]
+        yield span, text[start:end]
+        at = max(at, end)
+    yield None, text[at:]

@@ -10,6 +10,8 @@ Not covered: whether what a text says is true, useful, well written or machine-m
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from danlu.text.census import Census
@@ -29,18 +31,8 @@ _ELLIPSES = ("…", "...", "。。。")
 _DOTS = re.compile(r"…+|\.\.\.+|。。。+")
 
 _LOREM = "lorem ipsum"
-_POLICY_HINTS = (
-    "javascript",
-    "cookie",
-    "privacy policy",
-    "terms of",
-    "rights reserved",
-    "隱私",
-    "隐私",
-    "條款",
-    "条款",
-)
-_POLICY_HINTS += ("版權", "版权", "著作權所有", "瀏覽器", "浏览器")
+_POLICY_HINTS: tuple[str, ...] = ("javascript", "cookie", "privacy policy", "terms of", "rights reserved", "隱私")
+_POLICY_HINTS += ("隐私", "條款", "条款", "版權", "版权", "著作權所有", "瀏覽器", "浏览器")
 _POLICY = re.compile(
     r"(?:enable|turn on|requires?|need|disabled|support|啟用|启用|開啟|开启|支援|支持|關閉|关闭)[^\n]{0,24}javascript"
     r"|javascript[^\n]{0,24}(?:is disabled|enabled|to view|required|啟用|启用|開啟|开启|功能)"
@@ -55,7 +47,7 @@ _POLICY = re.compile(
 class Lines(NamedTuple):
     """Shares are of the lines with text, 0 to 1; `mean` is their mean length in characters."""
 
-    count: int
+    total: int
     mean: float
     punctuated: float
     bullets: float
@@ -139,9 +131,9 @@ def stop_words(low: str, language: Language, enough: int) -> int | None:
     """How many different stop characters (zh) or stop words (en) are in `low`, a text in lower case, counted up to
     `enough`; None for any other language."""
     if language == "zh":
-        found = (character for character in STOP_CHARACTERS if character in low)
+        found: Iterator[str] = (character for character in STOP_CHARACTERS if character in low)
     elif language == "en":
         found = iter(STOP_WORDS.intersection(low.split()))
     else:
         return None
-    return sum(1 for _, _ in zip(range(enough), found, strict=False))
+    return sum(1 for _ in islice(found, enough))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from danlu.data import flow
 from danlu.data.clean import outside_fences
 from danlu.errors import DataError
 from danlu.records import Document
@@ -76,3 +77,46 @@ def test_cleaning_twice_changes_nothing(steps, opened, chapters):
 def test_fences_keep_their_bytes_and_their_distance():
     text = "前\n```\n a \n\n\n\n```\n後  \n\n\n\n~~~\nb\t\n~~~\n"
     assert outside_fences(text, str.rstrip) == "前\n```\n a \n\n\n\n```\n後\n\n~~~\nb\t\n~~~"
+
+
+def test_wrong_encodings_are_mended_and_counted(steps, opened):
+    damaged = TRADITIONAL.encode("utf-8").decode("latin-1")
+    pages = ["第一頁沒有事，內容是機器學習。" * 4, "第二頁讀錯了編碼，內容是資料。" * 4]
+    text = pages[0] + "\n\n" + pages[1].encode("cp950").decode("gb18030")
+    spans = [[0, len(pages[0])], [len(pages[0]) + 2, len(text)]]
+    book = Document(id="b", text=text, source="b.pdf", meta={"pages": spans})
+    documents = steps.documents(Document(id="a", text=damaged, source="a"), book)
+    made = steps("data.clean", documents=documents)
+    first, second = opened(made).documents
+    assert first.text == TRADITIONAL + "\n"
+    assert first.meta["repaired"]
+    assert [second.text[start:end] for start, end in second.meta["pages"]] == pages
+    table = next(entry for entry in made.manifest["report"] if entry["title"] == "Documents changed")
+    assert ["repaired encoding", 2] in table["rows"]
+    never = opened(steps("data.clean", documents=documents, repair=False, language="any")).documents
+    assert never[0].text != first.text
+
+
+@pytest.mark.parametrize(("name", "label"), [("slides", []), ("sheets", ["工作表"])])
+def test_spans_of_slides_and_sheets_stay_right_and_nothing_is_lost(steps, opened, name, label):
+    parts = ["第一张的内容是机器学习，" * 5, "第二张说明软件，" * 5]
+    text = f"前言的文字\n\n{parts[0]}\n\n附注\n\n{parts[1]}\n"
+    spans = [[*label, text.index(part), text.index(part) + len(part)] for part in parts]
+    document = Document(id="a", text=text, source="a.pptx", meta={name: spans})
+    (cleaned,) = opened(steps("data.clean", documents=steps.documents(document))).documents
+    first, second = (cleaned.text[span[-2] : span[-1]] for span in cleaned.meta[name])
+    assert first == "第一張的內容是機器學習，" * 5
+    assert second == "第二張說明軟體，" * 5
+    assert all(span[:-2] == label for span in cleaned.meta[name])
+    assert cleaned.text.startswith("前言的文字\n\n")
+    assert "\n\n附註\n\n" in cleaned.text
+
+
+def test_the_same_however_many_processes(steps, monkeypatch):
+    texts = {f"d{i}": f"{TRADITIONAL if i % 3 else SIMPLIFIED}第{i}篇。" if i % 5 else "短" for i in range(60)}
+    documents = steps.documents(**texts)
+    whole = steps("data.clean", documents=documents)
+    cut = flow.blocks
+    monkeypatch.setattr(flow, "blocks", lambda path: cut(path, 3000))
+    monkeypatch.setattr(flow, "cores", lambda: 2)
+    assert steps("data.clean", documents=documents).content == whole.content

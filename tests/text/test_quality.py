@@ -14,7 +14,7 @@ PROSE = "機器學習的模型需要大量的資料，我們用軟體處理這�
 def test_lines():
     text = f"# 標題\n\n| 甲 | 乙 |\n{PROSE}\n- 清單\n• 還有……\n他說：「好。」\n  \n"
     found = lines(text)
-    assert found.count == 4
+    assert found.total == 4
     assert found.mean == (len(PROSE) + 4 + 6 + 7) / 4
     assert found.punctuated == 3 / 4
     assert found.bullets == 2 / 4
