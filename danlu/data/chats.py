@@ -41,8 +41,9 @@ class Asking(Settings):
     chat: Annotated[str, ChatName()]
     """Who is asked: endpoint:URL#MODEL, FILE.gguf, a built-in model, or script:FILE.json."""
 
-    licence: str = "unknown: see the terms of the model that wrote this"
-    """The licence of what the model writes. Some providers forbid to train other models on it."""
+    licence: str = ""
+    """The licence of what the model writes (some providers forbid to train other models on it); when empty, what is
+    known of the model's own."""
 
     max_tokens: Annotated[int, Field(ge=1)] = 1024
     """The longest answer, in tokens of the model that answers."""

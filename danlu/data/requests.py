@@ -4,8 +4,8 @@ A request is known by the hash of whom it asks, what for, its messages, how to d
 goes into the step's journal (`danlu.data.journal`) before anybody sees it, and a request whose answer is there is never
 sent again: a run that was killed pays again for nothing but what was in flight.
 
-429, 5xx, timeouts, broken connections and answers are tried again after 0.5 · 2ⁿ seconds with full jitter, or when Retry-After
-says, which holds back all requests. A request that the endpoint refuses by itself (400, 413, 422, a prompt that is too
+429, 5xx, timeouts, broken connections and answers are tried again after 0.5 · 2ⁿ seconds with full jitter, or when
+Retry-After says, which holds back all requests. A request refused for what it is (400, 413, 422, a prompt that is too
 long) is told as such, and the others go on; a refusal that would meet them all (401, 403, 404, …) ends the step.
 """
 
@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from danlu.artifact import Draft, digest
-from danlu.data.chats import Asking, Opened, opened
+from danlu.data.chats import Asking, Opened, licence, opened
 from danlu.data.journal import Journal, Reply
 from danlu.errors import DanluError, EndpointError, GateError
 from danlu.model.chat import Options, PromptTooLong, gather
@@ -145,7 +145,8 @@ class Ledger:
             rows.append(["cost", round(self.cost(), 6)])
         rows += [[f"tried again after {kind}", count] for kind, count in sorted(self.failures.items())]
         out.table(f"Requests: {self.method}", ["what", "value"], rows)
-        out.licences[self.opened.name] = {"licence": self.settings.licence, "terms": self.opened.name}
+        known = licence(self.opened.name, ".")
+        out.licences[self.opened.name] = {**known, "licence": self.settings.licence or known["licence"]}
         out.metrics.update(
             requests=len(journal), prompt_tokens=journal.prompt_tokens, answer_tokens=journal.completion_tokens
         )
