@@ -158,7 +158,7 @@ class _House(Generic[T, R]):
         elif kind == "failed":
             if value[0] == "too-large":
                 self._replace(child)
-            return (Killed(*value, part=child.part),)
+            return (Killed(value[0], value[1], child.part),)
         elif kind == "done":
             if _resident(child.process.pid) > self.memory // 2:
                 self._replace(child)

@@ -124,11 +124,11 @@ class Counts:
     first: list[str] = field(default_factory=list)
 
     def document(self, document: Document) -> None:
-        kind = f"{document.format}\t{document.meta.get('encoding', '')}"
-        blank = document.meta.get("pages_without_text", 0)
-        self.add(
-            Counts(1, kinds={kind: [1, len(document.text)]}, blank=blank if isinstance(blank, int) else len(blank))
-        )
+        self.documents += 1
+        held = self.kinds.setdefault(f"{document.format}\t{document.meta.get('encoding', '')}", [0, 0])
+        held[0] += 1
+        held[1] += len(document.text)
+        self.blank += document.meta.get("pages_without_text", 0)
 
     def drop(self, drop: Drop) -> None:
         self.reasons[drop.reason] += 1
@@ -299,10 +299,11 @@ class _Work:
             yield Drop(id=file.source, source=file.source, reason=reason, detail=detail)
             return
         alive(file.source)
+        format = READERS[file.suffix]
         try:
             for found in self._readings(piece, skip):
                 alive()
-                yield self._result(found, file)
+                yield self._result(found, file, format)
             return
         except Unreadable as error:
             reason, detail = error.reason, error.detail
@@ -321,7 +322,7 @@ class _Work:
             return readings(piece.found.path, how)
         return jsonl.each(piece.found.path, how, piece.start, piece.end, piece.line)
 
-    def _result(self, found: Reading | Bad, file: Found) -> Document | Drop:
+    def _result(self, found: Reading | Bad, file: Found, format: str) -> Document | Drop:
         id = f"{file.source}#{sound(found.part)}" if found.part else file.source
         if isinstance(found, Bad):
             return Drop(id=id, source=file.source, reason=found.reason, detail=sound(found.detail))
@@ -333,10 +334,10 @@ class _Work:
             meta["sha256"] = hashlib.sha256(found.text.encode("utf-8", "surrogatepass")).hexdigest()
         return Document(
             id=id,
-            text=found.text if _writable(found.text) else sound(found.text),
+            text=sound(found.text),
             source=file.source,
             title=sound(found.title),
-            format=found.format or READERS[file.suffix],
+            format=found.format or format,
             licence=str(licence),
             meta=meta,
         )
@@ -494,14 +495,6 @@ def _unpacked(batch: Batch, data: list[bytes | str], folder: Path) -> Batch:
         end = None if piece.end is None else len(content)
         pieces.append(replace(piece, found=replace(piece.found, path=path), start=0, end=end))
     return replace(batch, pieces=tuple(pieces))
-
-
-def _writable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _refuse_repeated(out: Draft, field: str) -> None:

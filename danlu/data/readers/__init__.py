@@ -202,6 +202,8 @@ def bounded(path: Path, largest: int = LARGEST, hint: str = "cut it into smaller
 
 def sound(text: str) -> str:
     """`text` fit to be written as UTF-8: surrogate pairs joined, lone surrogates shown as U+FFFD, NUL left out."""
-    if not text.isascii():
+    try:
+        text.encode()
+    except UnicodeEncodeError:
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text.replace("\0", "")

@@ -148,7 +148,7 @@ def _decoded(data: bytes, part: EmailMessage) -> str:
 def _payload(part: EmailMessage) -> bytes:
     if part.get_content_type() == "message/rfc822" and part.is_multipart():
         try:
-            return part.get_payload(0).as_bytes()  # type: ignore[union-attr, call-arg, arg-type]
+            return part.get_payload(0).as_bytes()  # type: ignore[union-attr]
         except (ValueError, LookupError, TypeError, AttributeError, IndexError, RecursionError):
             return b""
     try:

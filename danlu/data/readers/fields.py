@@ -12,6 +12,8 @@ import email.utils
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from danlu.data.readers import LONGEST, Bad, How, Reading, sound
@@ -45,29 +47,60 @@ _ROC = re.compile(r"(?:中華民國|民國)?\s*(\d{2,3})\s*年\s*(\d{1,2})\s*月
 _SHORT = 500
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Which of some fields say what: those that may hold the text (the first that does, does), and the others."""
+
+    texts: tuple[str, ...]
+    title: str
+    id: str
+    dates: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+@lru_cache(1024)
+def layout(names: tuple[Any, ...], text: str = "", title: str = "", id: str = "") -> Layout:
+    """The layout of a record with these fields; `text`, `title` and `id` are those that were named for it."""
+    keys = {_key(name): name for name in reversed(names)}
+
+    def those(known: Iterable[str]) -> tuple[str, ...]:
+        return tuple(keys[name] for name in known if name in keys)
+
+    def first(known: Iterable[str]) -> str:
+        return next(iter(those(known)), "")
+
+    facts = {"author": first(AUTHOR), "licence": first(LICENCE), "url": first(URL), "language": first(LANGUAGE)}
+    return Layout(
+        texts=(text,) if text else those(TEXT),
+        title=title if title in names else first(TITLE),
+        id=id or first(ID),
+        dates=those(DATE),
+        facts=tuple((what, name) for what, name in facts.items() if name),
+    )
+
+
 def record(value: Any, how: How, part: str, raw: bytes = b"", **meta: Any) -> Reading | Bad:
     """The record's text with what else is known of it; `raw` is what the hash is of, the text where there is none."""
     if isinstance(value, str):
         value = {"text": value}
     if not isinstance(value, Mapping):
         return Bad(part, "no-text-field", f"the record is no object but {_kind(value)}")
-    names = {_key(name): name for name in reversed(list(value))}
-    field = how.text or _first(names, TEXT, lambda name: bool(prose(value[name])))
+    known = layout(tuple(value), how.text, how.title, how.id)
     if how.text and how.text not in value:
         return Bad(part, "no-text-field", f"no field {how.text!r}; there are {told(value)}")
-    if not field:
-        known = _first(names, TEXT)
-        reason = ("empty", f"nothing in {known!r}") if known else ("no-text-field", f"there are {told(value)}")
-        return Bad(part, *reason)
-    text = sound(prose(value[field])).replace("\r\n", "\n").replace("\r", "\n")
+    if not known.texts:
+        return Bad(part, "no-text-field", f"there are {told(value)}")
+    text = sound(next(filter(None, (prose(value[name]) for name in known.texts)), ""))
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
-        return Bad(part, "empty", f"nothing in {field!r}")
+        return Bad(part, "empty", f"nothing in {', '.join(known.texts)}")
     if len(text) > LONGEST:
         return Bad(part, "record-too-long", f"{len(text)} characters; {LONGEST} are read at most")
     meta["sha256"] = hashlib.sha256(raw or text.encode()).hexdigest()
-    meta |= _about(value, names, how)
-    title = how.title if how.title in value else _first(names, TITLE)
-    return Reading(text, sound(_line(value.get(title))) if title else "", meta, _named(value, how, part))
+    meta |= _about(value, known)
+    title = _line(value.get(known.title)) if known.title else ""
+    return Reading(text, title, meta, _line(value.get(how.id)) or part if how.id else part)
 
 
 def prose(value: Any, depth: int = 2) -> str:
@@ -82,11 +115,9 @@ def prose(value: Any, depth: int = 2) -> str:
         return ""
     sections, bare = [], any(len(item) == 1 for item in value)
     for item in value:
-        names = {_key(name): name for name in reversed(list(item))}
-        field = _first(names, TEXT)
-        title = _first(names, TITLE)
-        text = prose(item[field], depth - 1) if field else ""
-        head = _line(item.get(title)) if title else ""
+        known = layout(tuple(item))
+        text = next(filter(None, (prose(item[name], depth - 1) for name in known.texts)), "")
+        head = _line(item.get(known.title)) if known.title else ""
         level = "###" if text and bare else "##"
         sections += [f"{level} {head}"] if head else []
         sections += [text.strip()] if text.strip() else []
@@ -95,7 +126,7 @@ def prose(value: Any, depth: int = 2) -> str:
 
 def known(names: Iterable[str]) -> str:
     """The name among these of a field that holds a text; empty when there is none."""
-    return _first({_key(name): name for name in reversed(list(names))}, TEXT)
+    return next(iter(layout(tuple(names)).texts), "")
 
 
 def used(names: Iterable[str], how: How) -> list[str]:
@@ -126,7 +157,7 @@ def iso_date(value: Any) -> str:
             if found[3] is None:
                 return f"{found[1]}-{int(found[2]):02d}" if 1 <= int(found[2]) <= 12 else ""
             day = datetime.date(int(found[1]), int(found[2]), int(found[3])).isoformat()
-            return day + found[0][found.end(3) :].replace(" ", "T")
+            return day + text[found.end(3) : found.end()].replace(" ", "T")
         if found := _DIGITS.fullmatch(text):
             return datetime.date(int(found[1]), int(found[2]), int(found[3])).isoformat()
         if found := _ROC.match(text):
@@ -138,31 +169,22 @@ def iso_date(value: Any) -> str:
 
 def stated(front: Mapping[str, Any]) -> dict[str, str]:
     """`date`, `author`, `licence`, `url`, `language` as far as a record or a front matter states them."""
-    return _about(front, {_key(name): name for name in reversed(list(front))}, How())
+    return _about(front, layout(tuple(front)))
 
 
-def _about(value: Mapping[str, Any], names: Mapping[str, str], how: How) -> dict[str, str]:
-    found = {}
-    for what, known in (("author", AUTHOR), ("licence", LICENCE), ("url", URL), ("language", LANGUAGE)):
-        line = sound(_line(value.get(_first(names, known))))
-        if line:
-            found[what] = line
-    date = next((day for name in DATE if name in names and (day := iso_date(value[names[name]]))), "")
-    id = _line(value.get(how.id or _first(names, ID)))
-    return found | ({"date": date} if date else {}) | ({"id": sound(id)} if id else {})
-
-
-def _named(value: Mapping[str, Any], how: How, part: str) -> str:
-    """The record's name: its own id when a field was set for it, else its place."""
-    return sound(_line(value.get(how.id))) or part if how.id else part
+def _about(value: Mapping[str, Any], known: Layout) -> dict[str, str]:
+    found = {what: line for what, name in known.facts if (line := _line(value[name]))}
+    date = next((day for name in known.dates if (day := iso_date(value[name]))), "")
+    if date:
+        found["date"] = date
+    id = _line(value.get(known.id)) if known.id else ""
+    if id:
+        found["id"] = id
+    return found
 
 
 def _key(name: Any) -> str:
     return _PLAIN.sub("", str(name)).casefold()
-
-
-def _first(names: Mapping[str, str], known: Iterable[str], fits: Any = lambda name: True) -> str:
-    return next((names[name] for name in known if name in names and fits(names[name])), "")
 
 
 def _line(value: Any) -> str:
@@ -171,7 +193,7 @@ def _line(value: Any) -> str:
         value = "、".join(value[:20])
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    return " ".join(str(value)[: 2 * _SHORT].split())[:_SHORT]
+    return sound(" ".join(str(value)[: 2 * _SHORT].split())[:_SHORT])
 
 
 def _kind(value: Any) -> str:

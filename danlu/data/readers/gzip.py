@@ -44,8 +44,9 @@ def each(path: Path, how: How = USUAL) -> Iterator[Reading | Bad]:
 def _told(found: Reading | Bad, format: str, name: str = "") -> Reading | Bad:
     """The record under the name of the .gz file: what is in it needs no name of its own."""
     part = found.part.removeprefix(name).removeprefix("#") if name else found.part
-    more = {"format": found.format or format} if isinstance(found, Reading) else {}
-    return replace(found, part=part, **more)
+    if isinstance(found, Reading):
+        found = replace(found, format=found.format or format)
+    return replace(found, part=part)
 
 
 class _Bounded(io.RawIOBase):

@@ -88,7 +88,7 @@ class _Utf16:
     """The lines of a UTF-16 file, as UTF-8."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._text = io.TextIOWrapper(file, "utf-16", "replace", "\n")  # type: ignore[type-var]
+        self._text = io.TextIOWrapper(file, "utf-16", "replace", "\n")
 
     def readline(self, limit: int) -> bytes:
         return self._text.readline(limit).encode("utf-8", "surrogatepass")

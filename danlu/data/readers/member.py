@@ -32,8 +32,9 @@ def inside(name: str, data: bytes, how: How) -> Iterator[Reading | Bad]:
     try:
         for found in _found(format, suffix, data, replace(how, source=path, depth=how.depth + 1)):
             part = f"{name}#{found.part}" if found.part else name
-            inner = {"format": found.format or format} if isinstance(found, Reading) else {}
-            yield replace(found, part=part, **inner)
+            if isinstance(found, Reading):
+                found = replace(found, format=found.format or format)
+            yield replace(found, part=part)
     except Unreadable as error:
         yield Bad(name, error.reason, error.detail)
 
