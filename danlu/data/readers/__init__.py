@@ -35,7 +35,7 @@ readers in processes of their own, whose time and memory are bounded. Raise or y
     zip-bomb          an archive or a member that unpacks to more than it may
     xml-entities      XML that declares entities, as bombs and thefts of local files do
     no-text-layer     a PDF of pictures in which OCR found no text, or was not to be used
-    no-text           a picture, slides or sheets without text
+    ocr-empty         a picture in which OCR found no text
     no-text-field     a record without a field that is known to hold text; the detail names the fields
     record-too-long   a record of more than 16 MiB, or a field of it
     unsupported-format   no reader for this suffix
@@ -72,8 +72,8 @@ READERS: dict[str, str] = {
     ".xlsx": "xlsx",
     ".xlsm": "xlsx",
     ".xls": "xlsx",
-    ".ods": "xlsx",
     ".odt": "odt",
+    ".ods": "odt",
     ".odp": "odt",
     ".epub": "epub",
     ".png": "image",

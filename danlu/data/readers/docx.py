@@ -122,7 +122,7 @@ class _Document:
             elif style.code:
                 yield _Block(f"```\n{text}\n```")
             else:
-                gap = " " if label and label[-1].isascii() else ""
+                gap = " " if label and label[-1] not in "、）．：】」" else ""
                 yield _Block(f"{label}{gap}{text}")
         for box in boxes:
             yield from self.blocks(box)

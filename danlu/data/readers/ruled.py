@@ -52,8 +52,12 @@ class Grid:
     def holds(self, texts: dict[tuple[int, int], str]) -> bool:
         """Whether it is a table: two rows and two columns with text, and no chart's empty grid."""
         full = {cell for cell, text in texts.items() if text.strip()}
-        enough = len(full) >= _HELD * len(set(self.cells.values()))
-        return enough and len({row for row, _ in full}) > 1 and len({column for _, column in full}) > 1
+        area = held = 0.0
+        for (row, column), cell in self.cells.items():
+            size = (self.xs[column + 1] - self.xs[column]) * (self.ys[-1 - row] - self.ys[-2 - row])
+            area += size
+            held += size * (cell in full)
+        return held >= _HELD * area and len({row for row, _ in full}) > 1 and len({column for _, column in full}) > 1
 
 
 def grids(page: Any) -> list[Grid]:
@@ -167,7 +171,7 @@ def _grid(rows: list[Stroke], columns: list[Stroke]) -> Grid | None:
     if len(xs) < 3 or len(ys) < 3 or len(xs) * len(ys) > _SEGMENTS * 5:
         return None
     for edge in (ys[0], ys[-1]):
-        drawn = sum(row.end - row.start for row in rows if row.at == edge)
+        drawn = sum(row.end - row.start for row in rows if abs(row.at - edge) < _NEAR)
         if drawn < _FRAMED * (xs[-1] - xs[0]):
             return None
     grid = Grid(xs, ys)

@@ -8,6 +8,7 @@ a merged cell is written once.
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import io
 import re
@@ -23,8 +24,8 @@ CELLS = 8_000_000
 """Most cells of a sheet, counted over the rectangle around all that hold something."""
 
 _OLE = b"\xd0\xcf\x11\xe0"
-_CELL = re.compile(rb'<(?:\w+:)?(?:row|c)\b(?:[^>]*?\sr="([A-Z]*)(\d+)")?[^>]*?(/?)>')
-_ENTITY = re.compile(rb"<!ENTITY|<\0!\0E\0N\0T\0I\0T\0Y|\0<\0!\0E\0N\0T\0I\0T\0Y")
+_CELL = re.compile(rb"""<(?:\w+:)?(?:row|c)\b(?:[^>]*?\sr\s*=\s*["']([A-Z]*)(\d+)["'])?[^>]*?(/?)>""")
+_ENTITY = b"<!ENTITY"
 
 
 def read(data: bytes) -> Reading:
@@ -56,7 +57,9 @@ def _bounded(package: Package) -> None:
         if not name.endswith((".xml", ".rels")):
             continue
         data = package.archive.read(name)
-        if _ENTITY.search(data):
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            data = data.decode("utf-16", "replace").encode()
+        if _ENTITY in data:
             raise Unreadable("xml-entities", f"{name} declares entities")
         if "/worksheets/" in f"/{name}":
             _rectangle(data, name)
