@@ -119,6 +119,7 @@ STEPS: dict[str, str] = {
     "data.judge": "danlu.data.judge:Judge",
     "data.diversity": "danlu.data.diversity:Diversity",
     "data.mix": "danlu.data.mix:Mix",
+    "data.augment": "danlu.data.augment:Augment",
     "data.taiwan_pairs": "danlu.data.taiwan_pairs:TaiwanPairs",
     "data.split": "danlu.data.split:Split",
     "train.sft": "danlu.train.sft:Sft",
