@@ -13,16 +13,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from danlu.artifact import Artifact, Draft
 from danlu.data.core import core as core
 from danlu.data.core import jaccard as jaccard
 from danlu.data.core import ngrams as ngrams
-from danlu.data.flow import Block, blocks, spread
+from danlu.data.core import whole
+from danlu.data.flow import Block, blocks, encoded, spread
 from danlu.errors import DataError
-from danlu.records import Drop
+from danlu.records import Document, Drop
 from danlu.registry import From, Settings, Step
 from danlu.track import Track
 
@@ -32,12 +33,20 @@ _PERMUTATIONS = 128
 _MISSED = 1e-3
 _BATCH = 16 * 2**20
 _PART = 4 * 2**20
+_ALONE = 48 * 2**20
 _COPY = 8 * 2**20
+_SHORTEST = 20
 
 
 def several(value: Any) -> Any:
     """A single name stands for a list of one."""
     return (value,) if isinstance(value, str) else value
+
+
+def long_enough(characters: int) -> int:
+    if 0 < characters < _SHORTEST:
+        raise ValueError(f"0, or at least {_SHORTEST} characters: shorter passages are common phrases")
+    return characters
 
 
 Names = Annotated[tuple[str, ...], From("documents"), BeforeValidator(several, json_schema_input_type=str | list[str])]
@@ -52,6 +61,10 @@ class DedupSettings(Settings):
 
     ngram: Annotated[int, Field(ge=1)] = 5
     """Length of the n-grams, in characters."""
+
+    substring: Annotated[int, Field(ge=0), AfterValidator(long_enough)] = 0
+    """Cut out of documents the passages of this many characters or more that occur before, in the order of the ids, in
+    one that stays or earlier in the same one; 0: leave them, else at least 20."""
 
     seed: int = 0
     """Seed of the permutations of MinHash."""
@@ -71,9 +84,13 @@ class Dedup(Step[DedupSettings]):
     threshold is missed with a probability below 0.001. A document is compared with those kept, so of A ~ B ~ C with A
     unlike C, C stays; with 2,000 of them at most, those that share the most bands with it.
 
+    With `substring`, passages of the kept documents that occur before are cut out after that, to the character (Lee et
+    al., 2022, "Deduplicating Training Data Makes Language Models Better"; see `danlu.data.passages`), and what is told
+    of pages in `meta` follows; `all-repeated`: no letter is left of the document.
+
     Memory: some 100 bytes a document and its id, and in each process a batch of families, of which only the kept texts
-    stay (4 bytes a character); band hashes (8 bytes each) rest on disk. Not covered: a document that is a small part
-    of another, and repeated paragraphs within one.
+    stay (4 bytes a character); band hashes (8 bytes each) rest on disk, and with `substring` the texts. Not covered: a
+    document that is a small part of another, and, without `substring`, repeated paragraphs; the same in other words.
     """
 
     Settings = DedupSettings
@@ -89,7 +106,9 @@ class Dedup(Step[DedupSettings]):
         count, _ = bands(self.settings.threshold)
         batches = corpus.batches(minhash.np.flatnonzero(twin < 0), count, self.settings.ngram, out.work)
         bar = track.bar("compare", sum(len(batch.members) for batch in batches), unit="document")
-        for members, twins, similarities in spread(self._compare, batches, Track(quiet=True)):
+        alone = sum(int(batch.sizes.sum()) for batch in batches) < _ALONE
+        compared = map(self._compare, batches) if alone else spread(self._compare, batches, Track(quiet=True))
+        for members, twins, similarities in compared:
             found = twins >= 0
             twin[members[found]] = twins[found]
             similarity[members[found]] = similarities[found]
@@ -100,8 +119,16 @@ class Dedup(Step[DedupSettings]):
         moved = again[twin[first] >= 0]
         similarity[moved] = similarity[twin[moved]]
         twin[moved] = twin[twin[moved]]
-        reasons = self._write(corpus, order, twin, similarity, out, track)
-        self._report(corpus, reasons, twin, sources, out)
+        reasons = self._write(corpus, order, twin, similarity, out)
+        self._report(corpus, twin, sources, out)
+        if self.settings.substring:
+            del corpus, order, batches
+            reasons.update(self._cut(out, track))
+        kept = len(twin) - sum(reasons.values())
+        if not kept:
+            raise DataError("nothing but repeated passages came", next="raise substring in data.dedup, or leave it out")
+        out.funnel("dedup", len(twin), kept, dict(sorted(reasons.items())), unit="documents")
+        out.metrics.update(documents=kept, duplicates=len(twin) - kept)
 
     def _corpus(self, paths: Sequence[Path], work: Path, track: Track) -> Corpus:
         """What is remembered of each document; their band hashes go to files in `work`, one a band."""
@@ -173,9 +200,7 @@ class Dedup(Step[DedupSettings]):
             similarities.append(similarity)
         return batch.members, np.concatenate(twins), np.concatenate(similarities)
 
-    def _write(
-        self, corpus: Corpus, order: Array, twin: Array, similarity: Array, out: Draft, track: Track
-    ) -> Counter[str]:
+    def _write(self, corpus: Corpus, order: Array, twin: Array, similarity: Array, out: Draft) -> Counter[str]:
         from danlu.data import minhash
 
         np = minhash.np
@@ -200,25 +225,62 @@ class Dedup(Step[DedupSettings]):
             out.table(f"Duplicates ({len(rows)} of {len(dropped)})", ["document", "reason", "detail"], rows)
         return reasons
 
-    def _report(
-        self, corpus: Corpus, reasons: Counter[str], twin: Array, sources: Sequence[Artifact], out: Draft
-    ) -> None:
-        from danlu.data import minhash
+    def _report(self, corpus: Corpus, twin: Array, sources: Sequence[Artifact], out: Draft) -> None:
+        from danlu.data.minhash import np
 
-        np = minhash.np
-        came, dropped = len(twin), sum(reasons.values())
-        out.funnel("dedup", came, came - dropped, dict(sorted(reasons.items())), unit="documents")
         if len(sources) > 1:
             each = np.bincount(corpus.files, minlength=len(sources))
             left = np.bincount(corpus.files[twin < 0], minlength=len(sources))
             rows = [[name, int(a), int(b)] for name, a, b in zip(self.settings.documents, each, left, strict=True)]
-            out.table("Sources", ["step", "came", "kept"], rows)
-        if dropped:
+            out.table("Sources", ["step", "came", "not repeated"], rows)
+        if (twin >= 0).any():
             most = np.bincount(twin[twin >= 0])
             largest = sorted(np.argsort(-most, kind="stable")[:20].tolist(), key=lambda at: (-most[at], corpus.id(at)))
             rows = [[corpus.id(at), int(most[at])] for at in largest if most[at]]
             out.table("Most repeated documents", ["document", "times again"], rows)
-        out.metrics.update(documents=came - dropped, duplicates=dropped)
+
+    def _cut(self, out: Draft, track: Track) -> Counter[str]:
+        """Cut what occurs before out of the documents that were written, and count those that nothing is left of."""
+        from danlu.data.passages import Passages, moved, without
+
+        path = out.file("documents.jsonl")
+        came = path.rename(out.work / "uncut.jsonl")
+        parts = blocks(came)
+        store = out.work / "texts.u32"
+        passages = Passages(store, self.settings.substring, came.stat().st_size)
+        counts: Counter[str] = Counter()
+        bar = track.bar("passages", sum(part.count for part in parts), unit="document")
+        with path.open("wb") as kept, out.file("dropped.jsonl").open("ab") as dropped:
+            for part, texts in zip(parts, spread(laid_out, parts, track), strict=True):
+                lines = (line for line in part.read().split(b"\n") if line.strip())
+                for line, spans in zip(lines, passages.add(*texts), strict=True):
+                    if not spans:
+                        kept.write(line + b"\n")
+                        continue
+                    document = Document.model_validate_json(line)
+                    left = without(document.text, spans)
+                    counts["documents"] += 1
+                    counts["passages"] += len(spans)
+                    counts["characters"] += len(document.text) - len(left)
+                    if whole(left):
+                        meta = moved(document.meta, spans)
+                        kept.write(encoded(document.model_copy(update={"text": left, "meta": meta})))
+                    else:
+                        counts["all-repeated"] += 1
+                        detail = f"{len(spans)} passages"
+                        dropped.write(
+                            encoded(Drop(id=document.id, source=document.source, reason="all-repeated", detail=detail))
+                        )
+                bar.update(part.count)
+        bar.close()
+        del passages
+        store.unlink()
+        came.unlink()
+        columns = ["documents", "passages", "characters"]
+        title = f"Repeated passages of {self.settings.substring} characters or more, cut"
+        out.table(title, columns, [[counts[column] for column in columns]])
+        out.metrics.update(cut_characters=counts["characters"])
+        return +Counter({"all-repeated": counts["all-repeated"]})
 
 
 class Head(TypedDict):
@@ -259,6 +321,14 @@ def read_heads(block: Block) -> tuple[list[Head], list[int], list[int]]:
     return heads, starts, sizes
 
 
+def laid_out(block: Block) -> tuple[Array, Array]:
+    """(codes, bounds) of the texts of a block."""
+    from danlu.data import minhash
+
+    heads, _, _ = read_heads(block)
+    return minhash.laid([head["text"] for head in heads])
+
+
 def drop_line(head: Head, reason: str, detail: str) -> bytes:
     """The line of a Drop as `danlu.records.write_jsonl` writes it."""
     drop = {"detail": detail, "id": head["id"], "reason": reason, "source": head["source"]}
@@ -268,7 +338,7 @@ def drop_line(head: Head, reason: str, detail: str) -> bytes:
 
 class Signs(NamedTuple):
     """What pass 1 says of a block of n documents: their ids end to end and the length of each, where their lines start
-    and how long they are (bytes), the lengths of their cores, 16-byte digests of them (n, 2), their bands (n, bands)."""
+    and how long they are (bytes), the lengths of their cores, digests of those (n, 2), band hashes (n, bands)."""
 
     ids: bytes
     id_sizes: Array

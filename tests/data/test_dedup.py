@@ -132,7 +132,8 @@ def test_several_processes_write_the_same_bytes(steps, monkeypatch):
         monkeypatch.setattr(dedup, "blocks", lambda path, size=size, cut=dedup.blocks: cut(path, size))
         monkeypatch.setattr(dedup, "_BATCH", size)
         monkeypatch.setattr(dedup, "_PART", size)
-        made.append(steps("data.dedup", documents=steps.documents(**texts)))
+        monkeypatch.setattr(dedup, "_ALONE", 0)
+        made.append(steps("data.dedup", documents=steps.documents(**texts), substring=20))
         monkeypatch.undo()
     assert made[0].manifest["content"] == made[1].manifest["content"]
 
@@ -301,3 +302,69 @@ def test_every_character_is_folded_alone_or_not_at_all():
         for before, after in (("e", "o"), ("가", "ᄀ")):
             assert whole(before + chr(code) + after) == whole(before) + alone + whole(after), hex(code)
     assert 500 < refused < 3000
+
+
+def first_occurrences(texts: list[str], length: int) -> list[str]:
+    """What stays of each text when every passage of `length` characters that occurs before is cut: by brute force."""
+    seen: set[str] = set()
+    left = []
+    for text in texts:
+        firsts: dict[str, int] = {}
+        cut = set()
+        for at in range(len(text) - length + 1):
+            window = text[at : at + length]
+            if window in seen or firsts.get(window, at) <= at - length:
+                cut.update(range(at, at + length))
+            firsts.setdefault(window, at)
+        seen.update(firsts)
+        left.append("".join(letter for at, letter in enumerate(text) if at not in cut))
+    return left
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), length=st.sampled_from([6, 9, 20]))
+def test_what_occurs_before_is_cut_to_the_character(data, length, tmp_path_factory):
+    from danlu.data import minhash
+    from danlu.data.passages import Passages, without
+
+    chance = random.Random(data.draw(st.integers(0, 10**6)))
+    texts: list[str] = []
+    for _ in range(data.draw(st.integers(1, 10))):
+        pieces = ["".join(chance.choices(WORDS, k=chance.randrange(40))) for _ in range(3)]
+        for _ in range(chance.randrange(4) if texts else 0):
+            one, at = chance.choice(texts), chance.randrange(40)
+            pieces.insert(chance.randrange(4), one[at : at + chance.randrange(1, 60)])
+        texts.append("".join(pieces))
+    passages = Passages(tmp_path_factory.mktemp("store") / "texts", length, 10_000)
+    cut = len(texts) // 2
+    spans = [span for part in (texts[:cut], texts[cut:]) for span in passages.add(*minhash.laid(part))]
+    assert [without(text, span) for text, span in zip(texts, spans, strict=True)] == first_occurrences(texts, length)
+
+
+def test_repeated_passages_are_cut_and_told(steps, opened):
+    notice = passage(50, 60)
+    a = Document(id="a", text=passage(51) + notice + passage(52), source="s")
+    b = Document(
+        id="b", text="前言" + notice + passage(53), source="s", meta={"pages": [[0, 2], [2, 62], [62, 362]], "x": 1}
+    )
+    c = Document(id="c", text=notice + "。", source="s")
+    made = steps("data.dedup", documents=steps.documents(c, b, a), substring=50)
+    result = opened(made)
+    assert result.documents[0] == a
+    assert result.documents[1].text == "前言" + passage(53)
+    assert result.documents[1].meta == {"pages": [[0, 2], [2, 2], [2, 302]], "x": 1}
+    assert [(drop.id, drop.reason) for drop in result.dropped] == [("c", "all-repeated")]
+    table = made.manifest["report"][-2]
+    assert table["rows"] == [[2, 2, 120]]
+
+
+def test_a_monotonous_text_keeps_its_first_passage(steps, opened):
+    made = steps("data.dedup", documents=steps.documents(a="甲" * 100_000, b="乙" * 50 + "甲" * 50), substring=30)
+    first, second = opened(made).documents
+    assert first.text == "甲" * 30
+    assert second.text == "乙" * 50
+
+
+def test_a_short_substring_is_refused():
+    with pytest.raises(ValidationError, match="at least 20"):
+        DedupSettings(documents="x", substring=10)
