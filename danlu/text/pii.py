@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -73,13 +74,17 @@ def report(text: str, types: Collection[str] = TYPES) -> list[Hit]:
     return apart(hit for hit in found if hit.type in types)
 
 
-def apart(hits: Iterator[Hit] | Sequence[Hit]) -> list[Hit]:
+def apart(hits: Iterable[Hit]) -> list[Hit]:
     """Hits without overlap, in order; the surer, then the longer, then the earlier one stays."""
     kept: list[Hit] = []
+    starts: list[int] = []
     for hit in sorted(hits, key=lambda hit: (-hit.score, hit.start - hit.end, hit.start, hit.type)):
-        if all(hit.end <= other.start or other.end <= hit.start for other in kept):
-            kept.append(hit)
-    return sorted(kept, key=lambda hit: hit.start)
+        at = bisect_left(starts, hit.start)
+        free = at == len(kept) or hit.end <= kept[at].start
+        if free and (at == 0 or kept[at - 1].end <= hit.start):
+            starts.insert(at, hit.start)
+            kept.insert(at, hit)
+    return kept
 
 
 # --- the text as it is looked at: half-width, nothing invisible ---------------------------------------------------
@@ -469,6 +474,7 @@ _ADDRESS = re.compile(
     rf"(?:[ ]?(?:[A-Z0-9０-９]{{1,4}})室)?"
 )
 _LEAD = re.compile(rf".*(?:[到在於從往是為住址寄送：:，,\s]|[^{_HAN}])")
+_PLACE = re.compile("[路街道巷弄村里鄰]")
 _NOT_ROAD = re.compile(r"(?:公|鐵|網|線|電|迴|馬|道|走|通|思|套|高速公|快速道)路$|逛街$")
 _NOT_HOUSE = re.compile(r"[線橋機艇艦出道車月公院館省國碼]|高[速鐵]")
 
@@ -480,6 +486,8 @@ def _addresses(text: str) -> Iterator[Hit]:
         if house.start() < done:
             continue
         low = max(done, text.rfind("\n", 0, house.start()) + 1, house.start() - 48)
+        if not _PLACE.search(text, low, house.start()):
+            continue
         high = min(len(text), house.end() + 20)
         for found in _ADDRESS.finditer(text[low:high]):
             if not found.start() + low <= house.start() < found.end() + low:
