@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-ACTIONS = ("convert", "pii", "table")
+ACTIONS = ("convert", "table")
 
 EPILOG = """\
 examples:

@@ -22,6 +22,7 @@ VERBS = {
     "run": "make what a recipe describes",
     "show": "what made an artifact: its lineage, settings, licences and metrics",
     "ls": "list artifacts, or the steps that a recipe can use",
+    "data": "instruction files, tables and personal data",
     "text": "find Simplified characters and mainland terms; Taiwan usage",
     "model": "list, fetch and describe models",
     "chat": "talk to an assistant in the terminal",
