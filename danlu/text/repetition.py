@@ -19,6 +19,7 @@ from danlu.text import census
 
 Array = Any
 _PARAGRAPH = re.compile("\n[ \t]*\n\\s*")
+_PATTERN = 3
 _MOST = 4096
 """Characters of a word that its hash tells apart by their place; longer words repeat the constants."""
 
@@ -54,6 +55,8 @@ class Units:
 
     hashes: Array
     ends: Array
+    words: int = 0
+    """How many of them are whole words."""
     made: dict[int, Array] = field(default_factory=dict)
     """n-grams hashed so far, by n."""
 
@@ -81,11 +84,13 @@ def units(text: str) -> Units:
         place = places - numpy.maximum.accumulate(numpy.where(begins, places, 0))
         values *= _constants()[place % _MOST]
     lengths = numpy.add.reduceat(visible, starts, dtype=numpy.int64)
-    return Units(_mixed(numpy.add.reduceat(values, starts)), numpy.cumsum(lengths))
+    words = int(numpy.count_nonzero(begins & word))
+    return Units(_mixed(numpy.add.reduceat(values, starts)), numpy.cumsum(lengths), words)
 
 
 def top_ngram(found: Units, n: int) -> float:
-    """Share of the characters that the commonest n-gram makes up (the longest, of those as common), 1 at most."""
+    """Share of the characters that the commonest n-gram makes up (the longest, of those as common), 1 at most; 0 when
+    it stands there no more than twice, which in a short text is much of it and no pattern."""
     import numpy
 
     hashes = _ngrams(found, n)
@@ -95,6 +100,8 @@ def top_ngram(found: Units, n: int) -> float:
     changes = numpy.flatnonzero(ordered[1:] != ordered[:-1]) + 1
     counts = numpy.diff(changes, prepend=0, append=len(ordered))
     count = int(counts.max())
+    if count < _PATTERN:
+        return 0.0
     commonest = ordered[numpy.concatenate(([0], changes))[counts == count]]
     longest = int(_widths(found, n)[numpy.isin(hashes, commonest)].max())
     return min(1.0, count * longest / found.characters)
@@ -128,10 +135,10 @@ def over_top(found: Units, most: Mapping[int, float]) -> tuple[int, float] | Non
         widths = _widths(found, n)
         if not len(widths):
             return None
-        enough = max(1, int(most[n] * found.characters / int(widths.max())))
+        enough = max(_PATTERN, int(most[n] * found.characters / int(widths.max())))
         ordered = numpy.sort(_ngrams(found, n))
-        often = enough == 1 or bool((ordered[enough - 1 :] == ordered[: len(ordered) - enough + 1]).any())
-        if often and (share := top_ngram(found, n)) > most[n]:
+        often = ordered[enough - 1 :] == ordered[: max(0, len(ordered) - enough + 1)]
+        if often.any() and (share := top_ngram(found, n)) > most[n]:
             return n, share
     return None
 

@@ -35,6 +35,8 @@ def plain_top(words: list[str], n: int) -> float:
     if not grams:
         return 0.0
     count = max(grams.values())
+    if count < 3:
+        return 0.0
     longest = max(sum(map(len, gram)) for gram, times in grams.items() if times == count)
     return min(1.0, count * longest / sum(map(len, words)))
 
