@@ -88,7 +88,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Manners:
-    """How pages are fetched. `hosts` are those that may be asked; None is any."""
+    """How pages are fetched. `hosts` (as `site` names them) are those that may be asked; None is any."""
 
     agent: str
     delay: float
@@ -181,7 +181,7 @@ class Fetcher:
     def _permitted(self, url: str, elsewhere: str) -> None:
         parts = urlsplit(url)
         hosts = self.manners.hosts
-        if hosts is not None and parts.hostname not in hosts:
+        if hosts is not None and site(parts.hostname) not in hosts:
             raise Missed(elsewhere, f"{parts.hostname} is none of the hosts that were named")
         robots = self._rules(f"{parts.scheme}://{parts.netloc}")
         if not robots.allows(parts.path + (f"?{parts.query}" if parts.query else "")):
@@ -378,6 +378,11 @@ def address(url: str) -> str:
     usual = {"http": 80, "https": 443}[parts.scheme]
     netloc = host if port in (None, usual) else f"{host}:{port}"
     return urlunsplit((parts.scheme, netloc, _escaped(parts.path) or "/", _escaped(parts.query), ""))
+
+
+def site(host: str | None) -> str:
+    """The name of a host without `www.`, which leads to the same site."""
+    return (host or "").removeprefix("www.")
 
 
 def _escaped(text: str) -> str:

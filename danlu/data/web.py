@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 import danlu
 from danlu.artifact import Artifact, Draft
-from danlu.data.fetch import Cache, Fetcher, Manners, Missed, Page, address, charset, header_date, unpacked
+from danlu.data.fetch import Cache, Fetcher, Manners, Missed, Page, address, charset, header_date, site, unpacked
 from danlu.data.gather import Gathering, Task, read_all
 from danlu.data.readers import READERS
 from danlu.data.readers.fields import iso_date
@@ -62,8 +62,8 @@ class WebSettings(Settings):
     """The licence of these texts, where a page does not state its own."""
 
     same_host: bool = True
-    """Stay on the hosts that `urls` and `sitemap` name: addresses of others in a sitemap, and redirects to others, are
-    dropped."""
+    """Stay on the hosts that `urls` and `sitemap` name, with or without www.: addresses of others in a sitemap, and
+    redirects to others, are dropped."""
 
     allow_local: bool = False
     """Allow addresses of this machine and of private networks, for a site of one's own."""
@@ -308,6 +308,6 @@ def kind(page: Page) -> str:
 
 def _host(url: str) -> str:
     try:
-        return urlsplit(address(url)).hostname or ""
+        return site(urlsplit(address(url)).hostname)
     except Missed:
         return ""

@@ -376,6 +376,20 @@ def test_a_name_that_turns_private_after_it_was_looked_at(steps, site, pauses, m
     assert {headers["Host"] for _, headers in site.log} == {f"rebinding.example:{site.server.server_port}"}
 
 
+def test_a_site_may_move_to_its_own_www(steps, opened, site, pauses, monkeypatch):
+    real = socket.getaddrinfo
+
+    def resolve(name, port, *rest, **more):
+        return real("127.0.0.1" if name.endswith(".example") else name, port, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    port = site.server.server_port
+    site["/a"] = (301, {"Location": f"http://www.books.example:{port}/b"}, b"")
+    site["/b"] = note()
+    made = steps("data.web", urls=f"http://books.example:{port}/a", allow_local=True, delay=0)
+    assert opened(made).documents[0].meta["url"] == f"http://www.books.example:{port}/b"
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_certificates_are_checked_for_the_name_not_for_the_address(steps, site, pauses, monkeypatch, tmp_path):
     """The connection goes to an address that was looked at; the certificate must still be that of the name."""
