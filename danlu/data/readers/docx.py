@@ -18,7 +18,7 @@ from danlu.data.readers.grid import table
 from danlu.data.readers.numbering import number
 from danlu.data.readers.omml import latex
 from danlu.data.readers.package import Package
-from danlu.data.readers.tree import below, child, local, value
+from danlu.data.readers.tree import below, child, chosen, local, value
 
 _PASS = ("ins", "moveTo", "smartTag", "customXml", "sdt", "sdtContent", "hyperlink", "fldSimple", "dir", "bdo", "r")
 _BREAKS = {"br": "\n", "cr": "\n", "tab": " ", "ptab": " ", "noBreakHyphen": "-"}
@@ -101,8 +101,7 @@ class _Document:
             elif tag == "tbl":
                 yield from self.table(element)
             elif tag == "AlternateContent":
-                chosen = child(element, "Choice")
-                yield from self.blocks(chosen if chosen is not None else child(element, "Fallback"))
+                yield from self.blocks(chosen(element))
             elif tag in _PASS:
                 yield from self.blocks(element)
 
@@ -142,10 +141,9 @@ class _Document:
                 if formula:
                     yield f"$${formula}$$" if tag == "oMathPara" else f"${formula}$"
             elif tag == "AlternateContent":
-                chosen = child(element, "Choice")
-                yield from self.inline(chosen if chosen is not None else child(element, "Fallback"), boxes)
+                yield from self.inline(chosen(element), boxes)
             elif tag == "ruby":
-                yield from self.inline(child(element, "rubyBase"), boxes)
+                yield from (part for base in below(element, "rubyBase") for part in self.inline(base, boxes))
             elif tag in ("drawing", "pict", "object"):
                 boxes.extend(below(element, "txbxContent"))
             elif tag == "r" and _hidden(element):

@@ -24,7 +24,7 @@ PAGES = 2_000
 """Most pictures in a file."""
 
 _SIDE = 4_000
-_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP")
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 
 
 def read(data: bytes) -> Reading:
@@ -67,6 +67,8 @@ def _pictures(data: bytes) -> Iterator[Any]:
                     yield numpy.ascontiguousarray(numpy.asarray(_flat(opened))[:, :, ::-1])
     except Unreadable:
         raise
+    except image.DecompressionBombError as error:
+        raise Unreadable("too-large", str(error)[:200]) from None
     except Exception as error:  # Pillow raises nearly every kind on damaged files
         raise Unreadable("broken-image", f"{type(error).__name__}: {error}"[:200]) from None
 

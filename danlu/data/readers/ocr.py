@@ -22,7 +22,6 @@ DPI = 150
 
 _FILLED = 0.6
 _VOTERS = 5
-_Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -64,18 +63,21 @@ def page(picture: Any) -> Page:
 
 
 def lines(picture: Any) -> list[Line]:
-    """The lines of a picture, as they stand when the page is turned upright."""
+    """The lines of a picture; one that lies on its side or on its head is turned upright and read again."""
+    found = _read(picture)
+    turn = _turn(picture, found)
+    return _read(need("numpy", "ocr").rot90(picture, turn).copy()) if turn else found
+
+
+def _read(picture: Any) -> list[Line]:
     result = _engine()(picture, use_det=True, use_cls=True, use_rec=True)
     if result.boxes is None or not result.txts:
         return []
-    boxes = [(min(xs), min(ys), max(xs), max(ys)) for xs, ys in ((box[:, 0], box[:, 1]) for box in result.boxes)]
-    height, width = picture.shape[:2]
-    turn = _turn(picture, boxes)
-    places = [_upright(box, turn, width, height) for box in boxes]
-    return [
-        Line(text, float(left), float(top), float(right), float(bottom), float(score))
-        for text, (left, top, right, bottom), score in zip(result.txts, places, result.scores, strict=True)
-    ]
+    found = []
+    for text, box, score in zip(result.txts, result.boxes.tolist(), result.scores, strict=True):
+        xs, ys = [x for x, _ in box], [y for _, y in box]
+        found.append(Line(text, min(xs), min(ys), max(xs), max(ys), float(score)))
+    return found
 
 
 def ordered(found: Sequence[Line]) -> list[list[Line]]:
@@ -149,29 +151,19 @@ def _rows(found: Sequence[Line]) -> list[list[Line]]:
     return [sorted(row, key=lambda line: line.left) for row in rows]
 
 
-def _turn(picture: Any, boxes: Sequence[_Box]) -> int:
+def _turn(picture: Any, found: Sequence[Line]) -> int:
     """By how many quarters, against the clock, the page must be turned to stand upright: as its longest lines say."""
-    voters = sorted(boxes, key=lambda box: -max(box[2] - box[0], box[3] - box[1]))[:_VOTERS]
-    tall = sum(bottom - top > 1.5 * (right - left) for left, top, right, bottom in voters) * 2 > len(voters)
+    voters = sorted(found, key=lambda line: -max(line.right - line.left, line.height))[:_VOTERS]
+    tall = sum(line.height > 1.5 * (line.right - line.left) for line in voters) * 2 > len(voters)
     flipped = 0
-    for left, top, right, bottom in voters:
-        crop = picture[int(max(top, 0)) : int(bottom) + 1, int(max(left, 0)) : int(right) + 1]
+    for line in voters:
+        left, top = max(int(line.left), 0), max(int(line.top), 0)
+        crop = picture[top : int(line.bottom) + 1, left : int(line.right) + 1]
         if tall:
             crop = crop.transpose(1, 0, 2)[::-1]
         said = _engine()(crop.copy(), use_det=False, use_cls=True, use_rec=False).cls_res
         flipped += bool(said) and said[0][0] == "180"
     return (1 if tall else 0) + 2 * (flipped * 2 > len(voters))
-
-
-def _upright(box: _Box, turn: int, width: int, height: int) -> _Box:
-    left, top, right, bottom = box
-    if turn == 1:
-        return top, width - right, bottom, width - left
-    if turn == 2:
-        return width - right, height - bottom, width - left, height - top
-    if turn == 3:
-        return height - bottom, left, height - top, right
-    return left, top, right, bottom
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ from danlu.data.readers import Reading, Unreadable, sound
 from danlu.data.readers.grid import table
 from danlu.data.readers.omml import latex
 from danlu.data.readers.package import Package
-from danlu.data.readers.tree import below, child, local, value, words
+from danlu.data.readers.tree import below, child, chosen, local, value, words
 
 _TITLES = ("title", "ctrTitle")
 _FURNITURE = ("dt", "ftr", "sldNum", "hdr")
@@ -97,8 +97,7 @@ class _Slide:
             elif tag == "graphicFrame":
                 yield from self.graphic(shape)
             elif tag == "AlternateContent":
-                chosen = child(shape, "Choice")
-                yield from self.shapes(chosen if chosen is not None else child(shape, "Fallback"))
+                yield from self.shapes(chosen(shape))
 
     def graphic(self, frame: Any) -> Iterator[str]:
         for grid in below(frame, "tbl"):

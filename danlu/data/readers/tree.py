@@ -71,6 +71,12 @@ def child(element: Any, *path: str) -> Any:
     return element
 
 
+def chosen(element: Any) -> Any:
+    """What an `mc:AlternateContent` shows: its first choice, else what stands in for it; an empty tuple for nothing."""
+    found = next((each for name in ("Choice", "Fallback") for each in element if local(each) == name), None)
+    return () if found is None else found
+
+
 def below(element: Any, name: str) -> Iterator[Any]:
     """Every descendant of this local name, in the order of the document."""
     yield from element.iter(f"{{*}}{name}")

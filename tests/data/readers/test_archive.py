@@ -30,6 +30,7 @@ def refused(data: bytes, **limits: int) -> str:
     return error.value.reason
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, st.binary(max_size=99), max_size=5), st.sampled_from([0, 8]))
 def test_what_was_packed_comes_out(files, method):
     with Archive(packed(files, method)) as archive:
@@ -124,7 +125,7 @@ def test_names_in_the_code_page_of_taiwan():
     assert Archive(data).names() == ["會議紀錄資料.txt"]
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_damage_is_one_clear_reason(data):
     whole = packed({"a.txt": b"hello " * 50, "b/c.txt": "內容".encode() * 20})

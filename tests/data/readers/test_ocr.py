@@ -1,0 +1,136 @@
+"""OCR: scanned pages and pictures come out as text, in order and marked; what has none is dropped for that reason."""
+
+import difflib
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from danlu.data.readers import Unreadable, image, ocr, pdf
+from danlu.data.readers.ocr import Line, ordered
+
+Image = pytest.importorskip("PIL.Image")
+pytest.importorskip("rapidocr", reason="the extra ocr is not installed")
+LINES = ["Danlu reads scanned pages.", "The second line of text.", "And a third one, below."]
+
+
+def drawn(*lines: str, size: tuple[int, int] = (600, 600)):
+    from PIL import ImageDraw, ImageFont
+
+    picture = Image.new("RGB", size, "white")
+    for at, line in enumerate(lines):
+        ImageDraw.Draw(picture).text((20, 20 + 45 * at), line, "black", ImageFont.load_default(28))
+    return picture
+
+
+def saved(picture, format: str, **more) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, format, **more)
+    return out.getvalue()
+
+
+def test_a_picture():
+    exif = Image.Exif()
+    exif[306], exif[315] = "2024:05:06 07:08:09", "Somebody"
+    reading = image.read(saved(drawn(*LINES), "JPEG", quality=90, exif=exif))
+    assert reading.text.split("\n") == [*LINES, ""]
+    assert reading.meta["ocr"] == [1]
+    assert reading.meta["ocr_confidence"][0] > 0.9
+    assert (reading.meta["date"], reading.meta["author"]) == ("2024-05-06T07:08:09", "Somebody")
+
+
+@pytest.mark.parametrize("degrees", [180, 270])
+def test_a_page_that_lies_on_its_side_is_read_in_order(degrees):
+    turned = drawn(*LINES).rotate(degrees, expand=True)
+    assert image.read(saved(turned, "PNG")).text.split("\n") == [*LINES, ""]
+
+
+def test_pages_of_a_tiff_on_nothing_and_of_nothing():
+    clear = Image.new("RGBA", (600, 600), (0, 0, 0, 0))
+    clear.paste(drawn(LINES[0]).convert("RGBA").crop((0, 0, 600, 65)), (0, 0))
+    frames = [clear, Image.new("RGB", (64, 64), "white")]
+    reading = image.read(saved(frames[0], "TIFF", save_all=True, append_images=frames[1:]))
+    assert [reading.text[start:end] for start, end in reading.meta["pages"]] == [LINES[0], ""]
+    assert reading.meta["ocr"] == [1]
+
+
+def test_pictures_without_text_and_broken_ones():
+    found = {}
+    png = saved(Image.new("RGB", (64, 64), "white"), "PNG")
+    for name, data in {
+        "blank": png,
+        "cut": png[:40],
+        "empty": b"",
+        "other": b"GIF89a" + bytes(99),
+        "text": b"hi",
+    }.items():
+        with pytest.raises(Unreadable) as error:
+            image.read(data)
+        found[name] = error.value.reason
+    broken = dict.fromkeys(("cut", "other", "text"), "broken-image")
+    assert found == {"blank": "ocr-empty", "empty": "empty"} | broken
+
+
+def test_a_picture_of_too_many_pixels_is_not_unpacked():
+    data = bytearray(saved(Image.new("1", (8, 8)), "BMP"))
+    data[18:26] = (100_000).to_bytes(4, "little") * 2
+    with pytest.raises(Unreadable) as error:
+        image.read(bytes(data))
+    assert error.value.reason == "too-large"
+
+
+def test_without_the_extra_a_picture_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(ocr, "available", lambda: False)
+    with pytest.raises(Unreadable, match=r"danlu\[ocr\]"):
+        image.read(saved(drawn("x"), "PNG"))
+
+
+def test_a_scanned_page_in_traditional_chinese(shared):
+    """The top of a statute, as a picture: what OCR says against the file's own text layer."""
+    pdfium = pytest.importorskip("pypdfium2")
+    law = next((shared / "messy" / "zh-tw-pdf").glob("*.pdf"))
+    page = pdfium.PdfDocument(law)[0]
+    picture = page.render(scale=150 / 72).to_pil().crop((0, 0, 1241, 700))
+    reading = pdf.read(saved(picture, "PDF", resolution=150))
+    assert reading.meta["ocr"] == [1]
+    said, layer = ("".join(text.split()) for text in (reading.text, pdf.read(law.read_bytes()).text))
+    start = said.index("法規名稱")
+    said = said[start : start + 200]
+    same = sum(block.size for block in difflib.SequenceMatcher(None, said, layer[:260], False).get_matching_blocks())
+    assert same >= 0.97 * len(said)
+    assert "中華民國國民大會受全體國民之付託" in said
+    assert not set("国会体归为应") & set(said)
+
+
+def line(text, left, top, wide=200.0, high=20.0):
+    return Line(text, left, top, left + wide, top + high, 1.0)
+
+
+def said(found):
+    return [" ".join(line.text for line in row) for row in ordered(found)]
+
+
+def test_columns_are_read_one_after_the_other_below_a_heading_over_both():
+    found = [line("head", 0, 0, 420)]
+    for at in range(4):
+        found += [line(f"l{at}", 0, 40 + 25 * at), line(f"r{at}", 220, 40 + 25 * at)]
+    found.append(line("foot", 0, 200, 420))
+    assert said(found) == ["head", "l0", "l1", "l2", "l3", "r0", "r1", "r2", "r3", "foot"]
+
+
+def test_the_cells_of_a_table_stay_in_their_rows():
+    found = [line(f"{at}{place}", 100 * place, 25 * at, 30) for at in range(4) for place in range(3)]
+    assert said(found) == ["00 01 02", "10 11 12", "20 21 22", "30 31 32"]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.builds(line, st.just("x"), st.floats(0, 999), st.floats(0, 999), st.floats(1, 500), st.floats(5, 50)),
+        max_size=30,
+    )
+)
+def test_no_line_is_lost_and_none_comes_twice(found):
+    rows = ordered(found)
+    assert sorted(id(line) for row in rows for line in row) == sorted(id(line) for line in found)
