@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from danlu.errors import DataError, StorageError, UsageError
-from danlu.extras import need
 
 EPILOG = """\
 examples:
@@ -112,6 +111,7 @@ def fit(args: argparse.Namespace) -> int:
     from pydantic import ValidationError
 
     from danlu.data.table.settings import TableSettings
+    from danlu.extras import need
 
     need("sklearn", "table")
     from danlu.data.table import fitted
@@ -136,6 +136,7 @@ def fit(args: argparse.Namespace) -> int:
 
 def apply(args: argparse.Namespace) -> int:
     from danlu.data.table import frame
+    from danlu.extras import need
     from danlu.records import write_jsonl
 
     need("sklearn", "table")

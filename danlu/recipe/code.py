@@ -1,11 +1,12 @@
 """The version of a step's code: a hash over the sources of its module and of everything of Danlu that it reaches.
 
 Computed over the syntax trees, nothing is imported. A module reaches what it imports anywhere in it, inside functions
-too, and the modules whose dotted name stands in it as a string (late imports). The data files of a reached package
-(word lists, templates) belong to it. The strings of `danlu.registry` are left out: they name every room.
+too, and the modules whose dotted name stands in it as a string (late imports); of a name that ends in a value
+(f"danlu.data.readers.{format}"), every module of that package. The data files of a reached package (word lists,
+templates) belong to it. The strings of `danlu.registry` are left out: they name every room.
 
 Not covered: the versions of other libraries, which are recorded with each run instead, and names of modules that are
-put together at run time.
+put together at run time in other ways.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import danlu
 from danlu.artifact import digest, file_digest
 
 _DOTTED = re.compile(r"danlu(\.\w+)+(:\w+)?")
+_BEGUN = re.compile(r"(danlu(\.\w+)+)\.")
 
 
 def code_version(module: str) -> str:
@@ -45,6 +47,10 @@ def closure(module: str, root: Path) -> set[str]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
+        if name.endswith(".*"):
+            folder = root.joinpath(*name.split(".")[1:-1])
+            waiting.extend(f"{name[:-2]}.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__")
+            continue
         if _path(name, root) is None:  # a name out of a module, not a module
             name = "danlu" if name.count(".") == 1 else name
         if name in reached or _path(name, root) is None:
@@ -79,6 +85,10 @@ def _mentions(tree: ast.AST, package: str, strings: bool) -> Iterator[str]:
                 if base != "danlu":
                     yield base
                 yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif strings and isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+            begun = _BEGUN.fullmatch(str(node.values[0].value))
+            if begun and len(node.values) == 2:
+                yield f"{begun[1]}.*"
         elif strings and isinstance(node, ast.Constant) and _DOTTED.fullmatch(str(node.value)):
             yield str(node.value).split(":")[0]
 

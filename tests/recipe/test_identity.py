@@ -75,7 +75,10 @@ def house(tmp_path: Path) -> Path:
         "a/one.py": "from danlu import registry\nimport danlu.words.tables\ndef run():\n    from ..late import deep\n",
         "late/__init__.py": "",
         "late/deep.py": "import importlib\n\ndef go():\n    return importlib.import_module('danlu.late.string')\n",
-        "late/string.py": "X = 1\n",
+        "late/string.py": "def pick(name):\n    return importlib.import_module(f'danlu.many.{name}')\n",
+        "many/__init__.py": "",
+        "many/first.py": "",
+        "many/second.py": "",
         "words/__init__.py": "",
         "words/tables.py": "",
         "words/terms.tsv": "軟件\t軟體\n",
@@ -102,12 +105,16 @@ def version(house: Path, module: str) -> str:
 def test_the_closure_holds_late_imports_strings_and_packages(house: Path) -> None:
     assert closure("danlu.a.one", house) == {
         "danlu.a", "danlu.a.one", "danlu.registry", "danlu.words", "danlu.words.tables", "danlu.late",
-        "danlu.late.deep", "danlu.late.string",
+        "danlu.late.deep", "danlu.late.string", "danlu.many", "danlu.many.first", "danlu.many.second",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "name", ["a/one.py", "a/__init__.py", "late/string.py", "words/terms.tsv", "words/more/list.txt", "registry.py"]
+    "name",
+    [
+        *("a/one.py", "a/__init__.py", "late/string.py", "many/second.py"),
+        *("words/terms.tsv", "words/more/list.txt", "registry.py"),
+    ],
 )
 def test_a_changed_file_in_the_closure_changes_the_version(house: Path, name: str) -> None:
     before = version(house, "danlu.a.one")
