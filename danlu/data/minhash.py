@@ -520,3 +520,61 @@ def resolve(
                 heads[slot] = node
                 filled[1] += 1
     return twin, similarity
+
+
+# n-grams looked for
+
+
+@compiled
+def windows(codes: Array, start: int, end: int, ngram: int) -> Array:
+    """The hash of each n-gram of `codes[start:end]` in order, uint64; none when that is shorter."""
+    out = np.empty(max(0, end - start - ngram + 1), np.uint64)
+    if len(out) == 0:
+        return out
+    first = power(ngram)
+    value = rolled(codes, start, ngram)
+    out[0] = mix(value)
+    for at in range(1, len(out)):
+        value = (value - np.uint64(codes[start + at - 1]) * first) * _BASE + np.uint64(codes[start + at + ngram - 1])
+        out[at] = mix(value)
+    return out
+
+
+def grams(codes: Array, bounds: Array, ngram: int) -> list[Array]:
+    """The hashes of the n-grams of each text; empty for one shorter than an n-gram."""
+    return [windows(codes, start, end, ngram) for start, end in pairwise(bounds.tolist())]
+
+
+def filtered(hashes: Array) -> Array:
+    """A table of bytes that tells most other hashes from these at one look: its size is a power of two."""
+    bits = max(12, int(16 * len(hashes)).bit_length())
+    table = np.zeros(1 << min(bits, 28), np.bool_)
+    table[(hashes & np.uint64(len(table) - 1)).astype(np.int64)] = True
+    return table
+
+
+@compiled
+def hits(codes: Array, ngram: int, hashes: Array, table: Array) -> tuple[Array, Array]:
+    """(places, numbers): where an n-gram of the text is one of the sorted `hashes`, and which of them; `table` is what
+    `filtered` makes of them."""
+    every = windows(codes, 0, len(codes), ngram)
+    wrap = np.uint64(len(table) - 1)
+    places = np.empty(len(every), np.int64)
+    numbers = np.empty(len(every), np.int64)
+    count = 0
+    for place in range(len(every)):
+        value = every[place]
+        if not table[value & wrap]:
+            continue
+        low, high = 0, len(hashes)
+        while low < high:
+            middle = (low + high) // 2
+            if hashes[middle] < value:
+                low = middle + 1
+            else:
+                high = middle
+        if low < len(hashes) and hashes[low] == value:
+            places[count] = place
+            numbers[count] = low
+            count += 1
+    return places[:count], numbers[:count]
