@@ -50,7 +50,7 @@ def _turns(value: Any) -> bool:
 
 def read(fields: Fields) -> Example | None:
     name = "conversations" if "messages" not in fields.rest and "conversations" in fields.rest else "messages"
-    messages = _messages(fields, name, fields.items(name))
+    messages = messages_of(fields, name)
     tools, label = fields.tools(), fields.label("label")
     judge(fields, messages, ("assistant",))
     return fields.example(messages, tools, label)
@@ -63,8 +63,8 @@ def write(example: Example) -> dict[str, Any]:
 
 
 def read_completion(fields: Fields) -> Example | None:
-    prompt = _messages(fields, "prompt", fields.items("prompt"))
-    answer = _messages(fields, "completion", fields.items("completion"))
+    prompt = messages_of(fields, "prompt")
+    answer = messages_of(fields, "completion")
     tools, label = fields.tools(), fields.label("label")
     if not fields.faults and any(message.role in ("user", "system") for message in answer):
         fields.fault("not-an-answer", "completion", "only the assistant's and tools' turns can be one")
@@ -83,8 +83,8 @@ def write_completion(example: Example) -> dict[str, Any]:
 
 
 def read_preference(fields: Fields) -> Preference | None:
-    chosen = _messages(fields, "chosen", fields.items("chosen"))
-    rejected = _messages(fields, "rejected", fields.items("rejected"))
+    chosen = messages_of(fields, "chosen")
+    rejected = messages_of(fields, "rejected")
     shared = _shared(chosen, rejected)
     prompt, chosen, rejected = _asked(fields, chosen[:shared]), chosen[shared:], rejected[shared:]
     tools = fields.tools()
@@ -125,13 +125,18 @@ def _asked(fields: Fields, shared: list[Message]) -> list[Message]:
         same = not shared or [message for message in shared if message.role != "system"] == asked
         asked = shared or asked
     elif "prompt" in fields.rest:
-        asked = _messages(fields, "prompt", fields.items("prompt"))
+        asked = messages_of(fields, "prompt")
         same = not shared or shared == asked
     else:
         asked, same = shared, True
     if not same:
         fields.fault("not-an-answer", "prompt", "is not what chosen and rejected begin with")
     return asked
+
+
+def messages_of(fields: Fields, name: str) -> list[Message]:
+    """The messages of a field."""
+    return _messages(fields, name, fields.items(name))
 
 
 def _messages(fields: Fields, name: str, turns: list[Any]) -> list[Message]:
