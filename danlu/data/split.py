@@ -26,7 +26,7 @@ from danlu.text.grounding import REFUSAL
 from danlu.track import Track
 
 if TYPE_CHECKING:
-    from danlu.data.pieces import Numbers
+    from danlu.data.pieces import Hashes, Numbers
     from danlu.data.seen import Keys
 
 SIDES = ("train", "validation", "test")
@@ -306,7 +306,7 @@ class ReadDocuments:
     places: Numbers
     ids: dict[str, list[str]]
     test: list[bytes]
-    pieces: dict[str, Keys]
+    pieces: dict[str, Hashes]
 
 
 class Sources:
@@ -366,7 +366,7 @@ def _read_documents(settings: SplitSettings, cut: Cut, held: Keys, block: Block)
     ranks: list[int] = []
     ids: dict[str, list[str]] = {}
     test: list[bytes] = []
-    grams: dict[str, list[Keys]] = {}
+    grams: dict[str, list[Hashes]] = {}
     at = block.start
     for line, document in _with_lines(block, Document):
         places.append(at + line.start)
@@ -378,7 +378,7 @@ def _read_documents(settings: SplitSettings, cut: Cut, held: Keys, block: Block)
             test.append(line.text + b"\n")
         if side != "train":
             grams.setdefault(side, []).append(pieces.unique(core(document.text), settings.ngram))
-    joined = {side: np.unique(np.concatenate(found)) for side, found in grams.items()}
+    joined = {side: pieces.merged(found) for side, found in grams.items()}
     return ReadDocuments(keys(ranks), np.array(places, dtype=np.int64), ids, test, joined)
 
 
@@ -403,7 +403,7 @@ def _with_lines(block: Block, kind: type[Any]) -> Iterator[tuple[Line, Any]]:
     yield from zip(lines, block.records(kind), strict=True)
 
 
-def _held_answers(settings: SplitSettings, cut: Cut, block: Block) -> dict[str, tuple[Keys, Numbers, int]]:
+def _held_answers(settings: SplitSettings, cut: Cut, block: Block) -> dict[str, tuple[Hashes, Numbers, int]]:
     """The pieces of the held-out answers of a block, by side, and which answer each is of."""
     texts: dict[str, list[str]] = {side: [] for side in SIDES[1:]}
     for example in block.records(Example):

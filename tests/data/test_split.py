@@ -10,7 +10,7 @@ from danlu.artifact import Artifact, digest
 from danlu.data.core import core, ngrams
 from danlu.data.flow import blocks
 from danlu.data.leaks import Gathered, paragraphs
-from danlu.data.pieces import Bounded, of_each, unique
+from danlu.data.pieces import Bounded, merged, of_each, sampled, unique
 from danlu.data.seen import keys
 from danlu.errors import DataError
 from danlu.records import Document, Example, Message, write_jsonl
@@ -202,7 +202,7 @@ def test_hashed_pieces_judge_as_sets_of_strings_do(tmp_path_factory, texts, leng
     gathered.add_answers(found, owner, len(held))
     none = keys([])
     leaks = gathered.write(tmp_path_factory.mktemp("leaks"), none, none)
-    leaks.arrays = {**leaks.carried().arrays, "wanted": none}
+    leaks.arrays = {**leaks.carried().arrays, "wanted": merged([])}
     told = leaks.found(others, 0.5, "test")
     caught = {one.id for one, said in zip(others, told, strict=True) if said}
     assert caught == reference(others, held, texts[:1], length)
@@ -216,10 +216,12 @@ def test_what_is_kept_of_many_pieces_does_not_depend_on_their_order():
         whole.add(found)
     for found in reversed(pieces):
         other.add(found)
-    assert (one.all() == other.all()).all()
-    assert one.bound == other.bound < 2**64
-    assert 100 <= len(one.all()) <= 200
-    assert (whole.all()[whole.all() < one.bound] == one.all()).all()
+    kept, known = merged(one.all()), merged(whole.all())
+    assert (kept == merged(other.all())).all()
+    assert one.every == other.every > 1
+    assert 50 <= len(kept) <= 200
+    assert (sampled(known, one.every) == kept).all()
+    assert (known == merged(pieces)).all()
 
 
 def test_small_blocks_give_what_one_block_gives(steps, base, monkeypatch):
