@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-ACTIONS = ("convert", "table")
+ACTIONS = ("convert", "pii", "table")
 
 EPILOG = """\
 examples:
