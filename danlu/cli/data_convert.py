@@ -108,14 +108,13 @@ def run_validate(args: argparse.Namespace) -> int:
 
     named = _named(args.came)
     paths = [file for path in args.paths for file in files.files(path)]
-    tallies = []
+    tallies: list[Tally] = []
     for path in paths:
         tally = Tally(max(0, args.show - sum(len(one.shown) for one in tallies)), str(path))
         tallies.append(tally)
-        if named is None and not (found := _detected(path)):
-            tally.format = "unknown"
+        tally.format = args.came if named else _detected(path) or "unknown"
+        if tally.format == "unknown":
             continue
-        tally.format = args.came if named else found
         for _ in _read(path, tally, Track(quiet=args.json)):
             pass
     _tell_validated(tallies, args.json)

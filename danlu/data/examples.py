@@ -215,7 +215,7 @@ class Reading(Step[R]):
             if reason:
                 batch.drops.append(Drop(id=made.id, source=place, reason=reason, detail=detail))
                 continue
-            if not isinstance(made, self.record):
+            if not isinstance(made, self.record) and isinstance(made, Example):
                 batch.labelled.append((key(content_id(made)), made))
                 continue
             batch.lines.append(encoded(made))
@@ -304,10 +304,8 @@ def named(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
 
 # --- to Taiwan's words ---
 
-Said = TypeVar("Said", Example, Preference)
 
-
-def to_taiwan(record: Said, counts: Counter[str]) -> Said:
+def to_taiwan(record: Example | Preference, counts: Counter[str]) -> Example | Preference:
     """The record with what people and assistants say in Taiwan's characters and words; what was done is counted."""
     done: Counter[str] = Counter()
 

@@ -80,7 +80,7 @@ class Gathered:
         times = np.diff(np.append(first, len(wanted)))
         telling = np.repeat(times <= _COMMON, times)
         wanted, owner = wanted[telling], owner[telling]
-        arrays = {
+        arrays: dict[str, list[Any]] = {
             "questions": [np.unique(questions)],
             "answers": [np.unique(answers)],
             "pieces": self.documents.all(),

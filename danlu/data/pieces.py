@@ -162,7 +162,7 @@ def save(path: Path, arrays: Sequence[Any]) -> None:
         header = {"descr": arrays[0].dtype.str, "fortran_order": False, "shape": (sum(map(len, arrays)),)}
         np.lib.format.write_array_header_1_0(file, header)
         for one in arrays:
-            file.write(memoryview(np.ascontiguousarray(one)).cast("B") if len(one) else b"")
+            file.write(one.tobytes())
 
 
 def mapped(path: str) -> Any:

@@ -64,8 +64,8 @@ class Seen:
         return first
 
 
-def among(run: Keys, found: Keys) -> Flags:
-    """For each key, whether it is in `run`, which is sorted."""
+def among(run: Any, found: Any) -> Flags:
+    """For each key (of either size), whether it is in `run`, which is sorted."""
     import numpy as np
 
     if not len(run):

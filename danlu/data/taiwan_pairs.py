@@ -100,7 +100,11 @@ class TaiwanPairs(Step[TaiwanPairsSettings]):
         out.table("Pairs by kind", ["kind", "pairs"], [[kind, counts[kind]] for kind in self.settings.kinds])
         rows = sorted(ambiguous.items(), key=lambda entry: (-entry[1], entry[0]))[:_MOST_SHOWN]
         if rows:
-            out.table(f"Words left as ambiguous ({len(rows)} of {len(ambiguous)})", ["word", "times"], rows)
+            out.table(
+                f"Words left as ambiguous ({len(rows)} of {len(ambiguous)})",
+                ["word", "times"],
+                [[*row] for row in rows],
+            )
         out.metrics.update(preferences=counts.total(), ambiguous_words=ambiguous.total())
 
 
