@@ -68,7 +68,8 @@ class Augment(Step[AugmentSettings]):
         came = sum(part.count for part in parts)
         made = sum(counts[kind] for kind in self.settings.kinds)
         out.funnel("augment", came + made, came + made, {}, unit="examples")
-        each = {"as they came": came, **{kind: counts[kind] for kind in self.settings.kinds}}
+        each: dict[str, int] = {"as they came": came}
+        each.update({kind: counts[kind] for kind in self.settings.kinds})
         each["chosen, but no kind fits"] = counts[""]
         out.table("Examples by kind", ["kind", "examples"], [[*row] for row in each.items()])
         out.metrics.update(examples=came + made, augmented=made)

@@ -98,13 +98,10 @@ class TaiwanPairs(Step[TaiwanPairsSettings]):
             )
         out.funnel("taiwan_pairs", came, counts.total(), dict(sorted(reasons.items())), unit="examples")
         out.table("Pairs by kind", ["kind", "pairs"], [[kind, counts[kind]] for kind in self.settings.kinds])
-        rows = sorted(ambiguous.items(), key=lambda entry: (-entry[1], entry[0]))[:_MOST_SHOWN]
+        most = sorted(ambiguous.items(), key=lambda entry: (-entry[1], entry[0]))[:_MOST_SHOWN]
+        rows = [[word, times] for word, times in most]
         if rows:
-            out.table(
-                f"Words left as ambiguous ({len(rows)} of {len(ambiguous)})",
-                ["word", "times"],
-                [[*row] for row in rows],
-            )
+            out.table(f"Words left as ambiguous ({len(rows)} of {len(ambiguous)})", ["word", "times"], rows)
         out.metrics.update(preferences=counts.total(), ambiguous_words=ambiguous.total())
 
 
