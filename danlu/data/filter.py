@@ -23,6 +23,7 @@ from danlu.text.script import Script, script_of
 from danlu.track import Track
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Maybe = Annotated[float | None, Field(ge=0, le=1)]
 Ngrams = dict[Annotated[int, Field(ge=1, le=100)], Share]
 
 _TOXIC_LENGTH = 1000
@@ -44,79 +45,79 @@ class FilterSettings(Settings):
     script: tuple[Script, ...] | None = None
     """Keep only documents in these scripts: traditional, simplified, mixed, other (wrong-script)."""
 
-    min_characters: Annotated[int, Field(ge=0)] | None = 50
+    min_characters: Annotated[int | None, Field(ge=0)] = 50
     """too-short: fewer characters than this."""
 
-    max_characters: Annotated[int, Field(ge=1)] | None = None
+    max_characters: Annotated[int | None, Field(ge=1)] = None
     """too-long: more characters than this."""
 
     tokenizer: Annotated[str | None, ModelName()] = None
     """The model whose tokenizer counts for min_tokens and max_tokens."""
 
-    min_tokens: Annotated[int, Field(ge=1)] | None = None
+    min_tokens: Annotated[int | None, Field(ge=1)] = None
     """too-few-tokens: the whole document has fewer tokens than this."""
 
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int | None, Field(ge=1)] = None
     """too-many-tokens: the whole document has more tokens than this."""
 
-    max_replacement: Share | None = 0.01
+    max_replacement: Maybe = 0.01
     """garbled: more than this share of the characters is �, what a wrong decoding leaves."""
 
-    min_letters: Share | None = 0.4
+    min_letters: Maybe = 0.4
     """few-letters: less than this share of the characters is letters (Han included)."""
 
-    max_symbols: Share | None = 0.25
+    max_symbols: Maybe = 0.25
     """symbols: more than this share of the characters is symbols (Unicode's S: ＋ ＝ │ ★ 😀)."""
 
-    min_stop_words: Annotated[int, Field(ge=1, le=20)] | None = 2
+    min_stop_words: Annotated[int | None, Field(ge=1, le=20)] = 2
     """few-stop-words: fewer different stop characters (zh: 的 是 在 …) or stop words (en); other languages pass."""
 
-    max_hashes: Share | None = 0.1
+    max_hashes: Maybe = 0.1
     """hash-marks: more # than this share of the words."""
 
-    max_ellipses: Share | None = 0.1
+    max_ellipses: Maybe = 0.1
     """ellipses: more … than this share of the words."""
 
-    max_bullet_lines: Share | None = 0.9
+    max_bullet_lines: Maybe = 0.9
     """bullet-lines: more than this share of the lines begins with a bullet."""
 
-    max_ellipsis_lines: Share | None = 0.3
+    max_ellipsis_lines: Maybe = 0.3
     """ellipsis-lines: more than this share of the lines ends with an ellipsis."""
 
-    min_punctuated_lines: Share | None = 0.12
+    min_punctuated_lines: Maybe = 0.12
     """unpunctuated-lines: less than this share of the lines ends a sentence."""
 
-    max_short_lines: Share | None = 0.8
+    max_short_lines: Maybe = 0.8
     """short-lines: more than this share of the lines is no longer than short_line."""
 
     short_line: Annotated[int, Field(ge=1)] = 30
     """The columns of a short line; a Han character is two."""
 
-    min_mean_line: Annotated[float, Field(ge=0)] | None = None
+    min_mean_line: Annotated[float | None, Field(ge=0)] = None
     """short-mean-line: the lines have fewer characters than this on average."""
 
-    max_line_ends: Share | None = 0.5
+    max_line_ends: Maybe = 0.5
     """line-ends: more line ends than this share of the words."""
 
-    max_braces: Share | None = 0.025
+    max_braces: Maybe = 0.025
     """curly-braces: more than this share of the characters is { or }; 0 drops every document with one, as C4 does."""
 
     lorem_ipsum: Literal["drop"] | None = "drop"
     """lorem-ipsum: printers' filler is in the text."""
 
-    max_policy_lines: Share | None = 0.3
+    max_policy_lines: Maybe = 0.3
     """policy-lines: more than this share of the lines is about JavaScript to turn on, cookies, terms and rights."""
 
-    max_duplicate_lines: Share | None = 0.3
+    max_duplicate_lines: Maybe = 0.3
     """duplicate-lines: more than this share of the lines was there before."""
 
-    max_duplicate_line_characters: Share | None = 0.2
+    max_duplicate_line_characters: Maybe = 0.2
     """duplicate-line-characters: more than this share of the characters is in such lines."""
 
-    max_duplicate_paragraphs: Share | None = 0.3
+    max_duplicate_paragraphs: Maybe = 0.3
     """duplicate-paragraphs: more than this share of the paragraphs was there before."""
 
-    max_duplicate_paragraph_characters: Share | None = 0.2
+    max_duplicate_paragraph_characters: Maybe = 0.2
     """duplicate-paragraph-characters: more than this share of the characters is in such paragraphs."""
 
     top_ngrams: Ngrams | None = Field(default={2: 0.2, 3: 0.18, 4: 0.16})
@@ -126,7 +127,7 @@ class FilterSettings(Settings):
     """duplicate-ngrams: n-grams of so many words that were there before hold more than this share of the characters.
     These are twice Gopher's shares: good Chinese manuals and statutes repeat more than those allow."""
 
-    max_toxic: Annotated[float, Field(ge=0)] | None = 5.0
+    max_toxic: Annotated[float | None, Field(ge=0)] = 5.0
     """toxic: the words of `danlu.text.toxic`, by severity (1 to 3), weigh more than this for each 1,000 characters, a
     shorter text taken for one of 1,000."""
 
