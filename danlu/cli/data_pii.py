@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   danlu data pii letters.txt minutes.docx           file:line:column: type, with the ends of what was found
-  danlu data pii --types national-id mobile notes/  these types only, every readable file of a folder
+  danlu data pii --type mobile --type email notes/   these types only, every readable file of a folder
   danlu data pii --json crawl.jsonl                 counts and places, never the values
 
 The values are never shown whole. To mask, drop or pseudonymise them, use the step data.pii in a recipe.
@@ -33,7 +33,7 @@ def add(subparsers: Any) -> None:
         epilog=EPILOG,
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="a file or a folder")
-    parser.add_argument("--types", nargs="+", metavar="TYPE", help="these types only")
+    parser.add_argument("--type", action="append", metavar="TYPE", help="this type only; may be repeated")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run)
 
@@ -44,10 +44,10 @@ def run(args: argparse.Namespace) -> int:
     from danlu.track import Track
 
     known = (*pii.TYPES, *credentials.TYPES)
-    for name in args.types or ():
+    for name in args.type or ():
         if name not in known:
-            raise UsageError(f"--types: unknown type {name!r}", nearest=nearest(name, known), next=", ".join(known))
-    wanted = set(args.types or known)
+            raise UsageError(f"--type: unknown type {name!r}", nearest=nearest(name, known), next=", ".join(known))
+    wanted = set(args.type or known)
     places: list[dict[str, Any]] = []
     unread: list[dict[str, str]] = []
     found = list(files(args.paths, ()))

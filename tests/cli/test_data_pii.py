@@ -41,9 +41,9 @@ def test_every_place_is_told_with_line_and_column_and_no_value(folder: Path) -> 
 
 
 def test_types_can_be_chosen_and_a_wrong_one_is_told(folder: Path) -> None:
-    done = danlu("--types", "mobile", "--json", str(folder / "note.txt"))
+    done = danlu("--type", "mobile", "--json", str(folder / "note.txt"))
     assert json.loads(done.stdout)["counts"] == {"mobile": 1}
-    wrong = danlu("--types", "mobil", str(folder))
+    wrong = danlu("--type", "mobil", str(folder))
     assert wrong.returncode == 2
     assert "did you mean: mobile" in wrong.stderr
 
