@@ -1,17 +1,17 @@
 """Cleaning and filtering: characters per second and peak memory of data.clean and data.filter against datatrove's
 formatters and quality filters, in one run.
 
-The documents are Taiwan's laws (a law is a document), books and manuals in Markdown, DRCD's paragraphs, tests and talks;
-they come round again, numbered, until there are `--size` million characters. Both sides read and write JSONL on two
-processes, each in a process of its own that is timed from its start to its last written file.
+The documents are Taiwan's laws (a law is a document), books and manuals in Markdown, DRCD's paragraphs and message
+catalogues; they come round again, numbered, until there are `--size` million characters. Both sides read and write
+JSONL on two processes, each in a process of its own that is timed from its start to its last written file.
 
 danlu mends encodings, normalises, tells the script and judges by data.filter. datatrove runs its FTFY formatter and
-symbol-line remover, then its filters after Gopher (quality, repetition), C4 and FineWeb with its Chinese word tokenizer.
-The bounds are set alike, a word of theirs for two characters of ours; rules that only one side has are left on only
-where they are part of a filter that cannot do without. Neither side has a language model (fastText needs a download)
-nor replaces words. `agreement` is the share of documents that both sides keep or both drop: the rules about lines and
-marks are the same, the n-grams are of words here and of characters there. Peak memory is the sum over a side's
-processes of their proportional set sizes. datatrove lives in .envs/clean, because its pins exclude some of danlu's.
+symbol-line remover, then its filters after Gopher (quality, repetition), C4 and FineWeb with its Chinese word
+tokenizer. The bounds are set alike, a word of theirs for two characters of ours. Neither side has a language model
+(fastText needs a download) nor replaces words. `agreement` is the share of documents that both sides keep or both
+drop: the rules about lines and marks are the same, n-grams are of characters here and of words there. Peak memory is
+the sum over a side's processes of their proportional set sizes. datatrove lives in .envs/clean, because its pins
+exclude some of danlu's.
 
     .venv/bin/pip install -e '.[bench]' && .venv/bin/python bench/clean.py
 """
