@@ -65,10 +65,10 @@ def _fit(actions: Any) -> None:
         action.add_argument(
             f"--{name}",
             choices=options or None,
-            nargs="+" if several else None,
+            action="append" if several else "store",
             default=argparse.SUPPRESS,
             metavar=None if options else "COLUMN" if several or name in ("target", "by") else "N",
-            help=text + shown,
+            help=text + shown + ("; may be repeated" if several else ""),
         )
 
 
