@@ -94,7 +94,8 @@ class TaiwanPairs(Step[TaiwanPairsSettings]):
         if not counts:
             told = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
             raise DataError(
-                f"no pair could be made of {came} examples: {told}", next="danlu text check shows an answer"
+                f"no pair could be made of {came} examples: {told}",
+                next="the answers must be in Taiwan's wording: danlu text check FILE",
             )
         out.funnel("taiwan_pairs", came, counts.total(), dict(sorted(reasons.items())), unit="examples")
         out.table("Pairs by kind", ["kind", "pairs"], [[kind, counts[kind]] for kind in self.settings.kinds])

@@ -85,6 +85,10 @@ def encode(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> tupl
 
     kept, drops = [], []
     for example in examples:
+        if example.tools or any(message.tool_calls or message.role == "tool" for message in example.messages):
+            detail = "the template writes no tools and no calls"
+            drops.append(Drop(id=example.id, source=example.document, reason="tool-call", detail=detail))
+            continue
         one = Encoded(*template.encode(tokenizer, example.messages))
         reason = "too-long" if len(one.ids) > max_tokens else "nothing-to-learn" if one.weight == 0 else ""
         if reason:

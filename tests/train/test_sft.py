@@ -10,7 +10,7 @@ import torch
 from danlu.artifact import Store
 from danlu.errors import DataError, ModelError
 from danlu.model import find, load, template
-from danlu.records import Drop, Example, Message, read_jsonl, write_jsonl
+from danlu.records import Drop, Example, Message, ToolCall, read_jsonl, write_jsonl
 from danlu.track import Track
 from danlu.train.sft import Sft, SftSettings
 
@@ -70,12 +70,15 @@ def test_the_artifact_says_which_weights_and_names_no_machine_path(speaking, tmp
 
 
 def test_every_token_is_accounted_for(speaking, tmp_path):
-    examples = [example(n) for n in range(4)] + [example(9, "丹" * 200)]
+    called = example(8)
+    call = called.messages[-1].model_copy(update={"tool_calls": [ToolCall(name="look", arguments={})]})
+    called = called.model_copy(update={"messages": [*called.messages[:-1], call]})
+    examples = [*(example(n) for n in range(4)), example(9, "丹" * 200), called]
     made = make(Store(tmp_path / "store"), speaking("base"), examples, epochs=1, max_tokens=100)
     drops = list(read_jsonl(made.file("dropped.jsonl"), Drop))
-    assert [(drop.id, drop.reason) for drop in drops] == [("e9", "too-long")]
+    assert [(drop.id, drop.reason) for drop in drops] == [("e9", "too-long"), ("e8", "tool-call")]
     funnel = next(block for block in made.manifest["report"] if block["type"] == "funnel")
-    assert (funnel["came"], funnel["kept"], funnel["dropped"]) == (5, 4, {"too-long": 1})
+    assert (funnel["came"], funnel["kept"], funnel["dropped"]) == (6, 4, {"too-long": 1, "tool-call": 1})
     tokenizer = load.load_tokenizer(made.path)
     expected = sum(len(template.encode(tokenizer, one.messages)[0]) for one in examples[:4])
     rows = [json.loads(line) for line in made.file("loss.jsonl").read_text().splitlines()]
