@@ -1,4 +1,4 @@
-"""Readers: files → texts. One module a format; a new format is a module here and a row for each suffix in `READERS`.
+"""Readers: files → texts. One module a format, one row in `READERS` a suffix; this page is all there is to know.
 
 | module | files | what comes out |
 |---|---|---|
@@ -18,6 +18,14 @@
 | xml | .xml | one document: the text of the elements |
 | zip | .zip | its members through these readers, also archives in archives (two deep) |
 | gzip | .gz | what is in it through these readers |
+
+To add a format: write `danlu/data/readers/NAME.py`, add its suffixes to `READERS` and a row above, and test it in
+`tests/data/readers`. Its docstring says what is kept and what is not covered; libraries are imported inside functions,
+by `danlu.extras.need`. The whole of a reader::
+
+    def read(data: bytes) -> Reading:
+        text, meta = decoded(data)  # of danlu.data.readers.text: any encoding, or Unreadable
+        return Reading(without_tags(text), title_of(text), meta)
 
 A module for files of one document has ``read(data: bytes) -> Reading`` and raises `Unreadable`. A module for files of
 many has ``each(path: Path, how: How) -> Iterator[Reading | Bad]``: it streams, `Reading.part` names the record, and a
@@ -39,6 +47,7 @@ readers in processes of their own, whose time and memory are bounded. Raise or y
     no-text-field     a record without a field that is known to hold text; the detail names the fields
     record-too-long   a record of more than 16 MiB, or a field of it
     unsupported-format   no reader for this suffix
+    hidden            a member of an archive that is hidden
     crashed           the reader failed, or its process died: a defect of the reader or of a library
     too-slow          more time than the step's `seconds` for one document
     unreadable        the system refuses to give the file

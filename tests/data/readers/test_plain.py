@@ -6,12 +6,15 @@ import email.message
 import gzip
 import io
 import json
+import re
 import zipfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from danlu.data import readers
 from danlu.data.readers import READERS, Bad, How, Reading, Unreadable, module, readings
 from danlu.data.readers.csv import delimiter
 from danlu.data.readers.fields import iso_date, record
@@ -44,6 +47,19 @@ def test_every_row_of_the_table_has_a_module_that_reads():
         found = module(name)
         assert hasattr(found, "read") != hasattr(found, "each"), suffix
         assert found.__doc__
+
+
+def test_every_reason_that_a_reader_gives_is_in_the_table():
+    folder = Path(readers.__file__).parent
+    given = {
+        reason
+        for path in folder.glob("*.py")
+        for found in re.finditer(r"(?:Unreadable|Bad)\(([^()]*)", path.read_text(encoding="utf-8"))
+        for reason in re.findall(r'"([a-z]+(?:-[a-z]+)+|empty|binary|encrypted|hidden)"', found[1])
+    }
+    assert {"too-deep", "no-text-field", "record-too-long"} < given
+    told = set(re.findall(r"^    ([\w-]+) {2,}", readers.__doc__ or "", re.MULTILINE))
+    assert {reason for reason in given if not reason.startswith("broken-")} <= told
 
 
 # ── which field is the text ──────────────────────────────────────────────────────────────────────────────────────────
