@@ -19,6 +19,7 @@ from danlu.errors import DataError
 from danlu.extras import need
 from danlu.records import Drop, Example
 from danlu.registry import From, Settings, Step
+from danlu.text.variants import fold
 from danlu.track import Track
 
 PERMUTATIONS = 64
@@ -216,13 +217,17 @@ def similarities(signatures: Any, seed: int) -> list[int]:
 
 
 def verbs_and_nouns(texts: Sequence[str]) -> Counter[tuple[str, str]]:
-    """The first verb of each instruction and the noun after it (jieba); those without are left out."""
+    """The first verb of each instruction and the noun after it; those without are left out. jieba's dictionary is of
+    Simplified words, so it is shown folded characters."""
     need("jieba", "data").setLogLevel(60)
     posseg = need("jieba.posseg", "data")
     found: Counter[tuple[str, str]] = Counter()
     for text in texts:
-        words = [(word.word, word.flag) for word in posseg.cut(text[:200])]
-        verb = next((at for at, (word, flag) in enumerate(words) if flag in _VERBS and word not in _POLITE), None)
+        words, at = [], 0
+        for word in posseg.cut(fold(text[:200])):
+            words.append((text[at : at + len(word.word)], word.flag))
+            at += len(word.word)
+        verb = next((place for place, (word, flag) in enumerate(words) if flag in _VERBS and word not in _POLITE), None)
         if verb is not None:
             noun = next((word for word, flag in words[verb + 1 :] if flag.startswith("n") and len(word) > 1), None)
             if noun is not None:

@@ -12,7 +12,7 @@ import pytest
 
 from danlu.errors import DanluError, EndpointError
 from danlu.model.chat import Delta, Options, Usage, complete, gather
-from danlu.model.endpoint import Endpoint
+from danlu.model.endpoint import Endpoint, Passing, Refused
 from danlu.model.fake import Likelihoods, Scripted
 from danlu.records import Message
 
@@ -88,6 +88,37 @@ def test_endpoint_streams_and_sends_what_was_asked(monkeypatch: pytest.MonkeyPat
     assert (body["max_tokens"], body["temperature"], body["stop"], body["seed"]) == (7, 0.5, ["停"], 3)
     assert seen[0].headers["authorization"] == f"Bearer {KEY}"
     assert str(seen[0].url) == "https://api.example/v1/chat/completions"
+
+
+def test_a_json_schema_is_sent_as_a_strict_response_format() -> None:
+    bodies: list[dict[str, object]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.content))
+        return httpx.Response(200, content=GOOD)
+
+    chat, _ = endpoint(answer)
+    complete(chat, ASK, Options(json_schema={"type": "object"}))
+    complete(chat, ASK)
+    held = {"name": "answer", "strict": True, "schema": {"type": "object"}}
+    assert bodies[0]["response_format"] == {"type": "json_schema", "json_schema": held}
+    assert "response_format" not in bodies[1]
+
+
+def test_what_remains_of_a_failure_says_its_kind() -> None:
+    def raised(response: httpx.Response | Exception) -> EndpointError:
+        with pytest.raises(EndpointError) as caught:
+            complete(endpoint(in_turn(response), retries=0)[0], ASK)
+        return caught.value
+
+    slow = raised(httpx.Response(429, headers={"Retry-After": "7"}))
+    assert isinstance(slow, Passing)
+    assert (slow.kind, slow.wait) == ("429", 7.0)
+    kinds = [raised(one) for one in (httpx.ReadTimeout("late"), httpx.ConnectError("no"), httpx.Response(200))]
+    assert [one.kind for one in kinds if isinstance(one, Passing)] == ["timeout", "connection", "cut"]
+    refused = raised(httpx.Response(400, text="no"))
+    assert isinstance(refused, Refused)
+    assert refused.status == 400
 
 
 def test_the_key_is_taken_from_the_named_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ class TranslateSettings(Writing):
     """A table of terms (.csv or .tsv, UTF-8): a term of the source and its translation in each row."""
 
     simplified: Literal["convert", "ask"] = "convert"
-    """convert: text that is Chinese already is converted by rule (`danlu.text.script.to_taiwan`), without a request."""
+    """convert: text that is Chinese already is converted and mended by rule, without a request."""
 
     repairs: Annotated[int, Field(ge=0, le=3)] = 1
     """How often the model is told what is wrong with its translation, and asked again."""
