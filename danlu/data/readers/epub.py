@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
+from danlu.data.guard import alive
 from danlu.data.readers import Reading, Unreadable, html, sound
 from danlu.data.readers.archive import Archive
 from danlu.data.readers.package import refuse_old
@@ -57,6 +58,7 @@ def _chapters(archive: Archive, path: str, package: Any) -> Iterator[tuple[str, 
     if len(spine) > _CHAPTERS:
         raise Unreadable("too-large", f"{len(spine)} chapters; {_CHAPTERS} are read at most")
     for each in spine:
+        alive()
         item = items.get(value(each, "idref"))
         if item is None or value(item, "media-type") not in _TEXT or "nav" in value(item, "properties").split():
             continue

@@ -24,7 +24,9 @@ CELLS = 8_000_000
 """Most cells of a sheet, counted over the rectangle around all that hold something."""
 
 _OLE = b"\xd0\xcf\x11\xe0"
-_CELL = re.compile(rb"""<(?:\w+:)?(?:row|c)\b(?:[^>]*?\sr\s*=\s*["']([A-Z]*)(\d+)["'])?[^>]*?(/?)>""")
+_CELL = re.compile(rb"""<(?:\w+:)?(?:row|c)\b(?:[^>]*?\sr\s*=\s*["']([A-Z]*)(\d{1,9})["'])?[^>]*?(/?)>""")
+_PLACE = re.compile(rb"""\sr\s*=\s*["']([A-Z]*)(\d{1,9})["']""")
+_TAG = re.compile(rb"<(?:\w+:)?c[\s/>]")
 _ENTITY = b"<!ENTITY"
 
 
@@ -54,18 +56,33 @@ def read(data: bytes) -> Reading:
 def _bounded(package: Package) -> None:
     """Sheets are held as rectangles: two cells far apart would take all memory. Entities are looked for on the way."""
     for name in package.archive.names():
-        if not name.endswith((".xml", ".rels")):
-            continue
         data = package.archive.read(name)
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             data = data.decode("utf-16", "replace").encode()
+        if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            continue
         if _ENTITY in data:
             raise Unreadable("xml-entities", f"{name} declares entities")
-        if "/worksheets/" in f"/{name}":
+        if b"sheetData" in data:
             _rectangle(data, name)
 
 
 def _rectangle(data: bytes, name: str) -> None:
+    """Raises Unreadable "too-large" when the rectangle around the cells of a sheet is beyond `CELLS`."""
+    letters: set[bytes] = set()
+    last = placed = 0
+    for found in _PLACE.finditer(data):
+        column, row = found.groups()
+        letters.add(column)
+        placed += bool(column)
+        last = max(last, int(row))
+    if placed == sum(1 for _ in _TAG.finditer(data)) and last * max(map(_column, letters), default=0) <= CELLS:
+        return  # quick: within bounds even with the empty cells, which have a place but hold nothing
+    _refuse_large(data, name)
+
+
+def _refuse_large(data: bytes, name: str) -> None:
+    """As `_rectangle`, counting only cells that hold something, wherever they say that they are."""
     rows = columns = row = column = 0
     for found in _CELL.finditer(data):
         letters, digits, empty = found.groups()
