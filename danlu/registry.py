@@ -106,6 +106,7 @@ STEPS: dict[str, str] = {
     "data.clean": "danlu.data.clean:Clean",
     "data.boilerplate": "danlu.data.boilerplate:Boilerplate",
     "data.filter": "danlu.data.filter:Filter",
+    "data.pii": "danlu.data.pii:Pii",
     "data.dedup": "danlu.data.dedup:Dedup",
     "data.decontaminate": "danlu.data.decontaminate:Decontaminate",
     "data.instruct": "danlu.data.instruct:Instruct",

@@ -168,7 +168,7 @@ def _structured(text: str) -> Iterator[Hit]:
     if "://" in text and "@" in text:
         for found in _CONNECTION.finditer(text):
             if not _placeholder(found["v"]) and not _CODE.search(found["v"]):
-                yield Hit("secret-connection", *found.span("v"), 0.9, "password in an address")
+                yield Hit("secret-connection", *found.span("v"), 0.95, "password in an address")
     if "earer" in text or "Basic" in text:
         for found in _BEARER.finditer(text):
             if _random(found["v"], 16) and (found[0][1] != "a" or _is_basic(found["v"])):
@@ -206,7 +206,7 @@ def _value(run: str, quote: str) -> str:
     if quote:
         end = run.find(quote[-1])
         return run[:end] if end >= 0 else run
-    return re.split(r"[,;\"'`<>|&]|\)$|\}$", run)[0].rstrip(".,;:)")
+    return re.split(r"[,;\"'`<>|]|&(?=\w+=)|\)$|\}$", run)[0].rstrip(".,;:)")
 
 
 def _placeholder(value: str) -> bool:

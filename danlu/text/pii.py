@@ -172,7 +172,6 @@ _OTHER = (
 _SUFFIX = "(?:統一)?(?:編號|號碼|字號|卡號|號)?(?: (?:no|number)(?![A-Za-z]))?"
 _GROUPS = [f"(?P<{name}>(?:{words.lower()}){_SUFFIX})" for name, words in _WORDS.items()]
 _LABEL = re.compile("|".join([*_GROUPS, f"(?P<other>{_OTHER.lower()})"]))
-_PLACEHOLDER = re.compile(r"〔[^〔〕\n]{0,12}〕")
 _GAP = re.compile(r"[^0-9\n]*\n?[^0-9\n]*|[0-9A-Z\s、,/及和與跟或;.\-]*")
 _SHORT_GAP = re.compile(r"[^0-9\n到至給由向請撥打洽寄傳]{0,5}")
 _MEASURED = re.compile(
@@ -194,11 +193,10 @@ class _Number(NamedTuple):
 
 def _named(before: str) -> tuple[str, bool]:
     """The last word of `before` that names a kind of number, and whether only filler stands behind it."""
-    said = _PLACEHOLDER.sub(lambda mask: " " * len(mask[0]), before)
     label, near = "", False
-    for found in _LABEL.finditer(said.lower()):
+    for found in _LABEL.finditer(before.lower()):
         label, filler = found.lastgroup or "", _SHORT_GAP if found.lastgroup == "other" else _GAP
-        near = filler.fullmatch(said, found.end()) is not None
+        near = filler.fullmatch(before, found.end()) is not None
     return label, near
 
 
@@ -211,8 +209,8 @@ def _number(view: _View, start: int, end: int) -> _Number:
 
 def _torn(number: _Number) -> bool:
     """Whether the candidate is a piece of something longer: a code, a decimal, a date."""
-    behind = re.match(r"[-.][0-9A-Za-z]|[A-Za-z0-9]", number.after)
-    return bool(behind or re.search(r"[0-9A-Za-z][-._/]$|[0-9A-Za-z.$]$", number.before))
+    behind = re.match(r"-[0-9A-Za-z]|\.[0-9]|[0-9A-Za-z]", number.after)
+    return bool(behind or re.search(r"[0-9][-./]$|[A-Za-z][-.]$|[0-9A-Za-z.$]$", number.before))
 
 
 def _score(number: _Number, *labels: str) -> tuple[float, str]:
@@ -555,7 +553,9 @@ def _is_name(name: str) -> bool:
     if not two and (len(name) == 4 or name[0] not in SURNAMES):
         return False
     given = name[2:] if two else name[1:]
-    return 1 <= len(given) <= 2 and name[:2] not in NOT_NAMES and not set(given) & GIVEN_NOT and given not in NOT_NAMES
+    if not 1 <= len(given) <= 2 or not all("\u4e00" <= character <= "\u9fff" for character in given):
+        return False
+    return name[:2] not in NOT_NAMES and not set(given) & GIVEN_NOT and given not in NOT_NAMES
 
 
 def _names(text: str) -> Iterator[Hit]:

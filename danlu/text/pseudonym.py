@@ -127,3 +127,8 @@ _MADE: dict[str, Callable[[int], str]] = {
     "plate": lambda number: f"OIO-{_digits(number, 4)}",
     "ip": lambda number: f"240.{number % 256}.{number // 256 % 256}.{number // 65536 % 256}",
 }
+
+
+def fingerprint(key: bytes) -> str:
+    """Eight hexadecimal digits that tell one key from another, and nothing about it."""
+    return hmac.digest(key, b"danlu pseudonym key", hashlib.sha256).hex()[:8]
