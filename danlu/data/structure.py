@@ -22,7 +22,7 @@ _LINE = re.compile(r"\r\n?|\n")
 _MATH = re.compile(r"\$\$.+?\$\$|\$(?! )[^$\n]*?[^$\s\\]\$(?!\d)", re.DOTALL)
 _FOOTNOTE = re.compile(r"\[\^[^\]]+\]")
 _REFERENCE = re.compile(r"(?<![A-Za-z0-9_\])])\[([^\[\]]+)\]\[[^\[\]]*\]")
-_MARKUP = frozenset("\\`*_[]<>&$!~\n\r\0")
+_MARKUP = frozenset("\\`*_[]<>&$!~\r\0")
 _WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 
 
@@ -60,7 +60,7 @@ class Section:
 def sections(text: str) -> list[Section]:
     """The sections of `text` in order; text before the first heading is a section with an empty heading of level 0."""
     starts = [0, *(found.end() for found in _LINE.finditer(text))]
-    tokens = _markdown().parse(text)
+    tokens = _blocks_only().parse(text)
     found: list[tuple[str, int, tuple[str, ...], list[Block]]] = [("", 0, (), [])]
     above: list[tuple[int, str]] = []
     for at, token in enumerate(tokens):
@@ -127,9 +127,10 @@ def plain(text: str) -> str:
     A line break between two Chinese characters is left out, any other is a space.
     """
     if _MARKUP.isdisjoint(text):
-        return text.strip()
-    out = "".join(_words(token) for token in _markdown().parseInline(text)[0].children or [])
-    out = _REFERENCE.sub(r"\1", _FOOTNOTE.sub("", out))
+        out = text
+    else:
+        out = "".join(_words(token) for token in _markdown().parseInline(text)[0].children or [])
+        out = _REFERENCE.sub(r"\1", _FOOTNOTE.sub("", out))
     out = re.sub(r"[ \t]*\n[ \t]*", lambda found: _between(out, *found.span()), out)
     return out.strip()
 
@@ -156,6 +157,14 @@ def _math(state: Any, silent: bool) -> bool:
         state.push("math", "", 0).content = found[0]
     state.pos = found.end()
     return True
+
+
+@lru_cache(maxsize=1)
+def _blocks_only() -> MarkdownIt:
+    """A parser that leaves the inside of paragraphs alone."""
+    markdown: MarkdownIt = need("markdown_it", "data").MarkdownIt("commonmark").enable("table")
+    markdown.core.ruler.enableOnly(["normalize", "block"])
+    return markdown
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from danlu.data import structure
 from danlu.data.candidates import announced, candidates, spaced
 from danlu.data.flow import blocks
 from danlu.data.instruct import Often
@@ -204,6 +205,13 @@ def test_plain_keeps_formulas_and_drops_markup():
     )
     assert plain("一行\n接著\nEnglish\nmore") == "一行接著 English more"
     assert spaced("請說明KV快取的3種") == "請說明 KV 快取的 3 種"
+
+
+@given(st.text("ab字，。 #-+1.|:\"'(){}=/@\t\u3000\n\x0b\u2028^%;?!*`[]_$&<\\", max_size=20))
+def test_words_without_markup_are_what_the_parser_makes_of_them(text):
+    out = "".join(map(structure._words, structure._markdown().parseInline(text)[0].children or []))
+    out = structure._REFERENCE.sub(r"\1", structure._FOOTNOTE.sub("", out))
+    assert plain(text) == re.sub(r"[ \t]*\n[ \t]*", lambda found: structure._between(out, *found.span()), out).strip()
 
 
 def test_grounded_prompt():
