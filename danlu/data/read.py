@@ -25,7 +25,7 @@ from danlu.data.files import Found, files, labels
 from danlu.data.flow import cores, encoded, spread
 from danlu.data.gather import Seen
 from danlu.data.guard import Killed, alive, guarded
-from danlu.data.readers import READERS, Bad, How, Reading, Unreadable, jsonl, readings, sound
+from danlu.data.readers import READERS, Bad, How, Reading, Unreadable, jsonl, ocr, readings, sound
 from danlu.errors import DataError
 from danlu.records import Document, Drop
 from danlu.registry import Settings, Source, Step
@@ -67,6 +67,9 @@ class ReadSettings(Settings):
 
     id_field: str = ""
     """The field of a record that names it, no two alike; empty: its place in the file."""
+
+    ocr: bool = True
+    """Whether scanned pages and pictures are read by OCR, where the extra `ocr` is installed: seconds a page."""
 
     seconds: Annotated[float, Field(gt=0)] = 120
     """Most time for one document, or for a page where a reader goes page by page; beyond it it is `too-slow`."""
@@ -279,6 +282,7 @@ class _Work:
 
     def __call__(self, batch: Batch) -> Counts:
         counts = Counts()
+        ocr.use(self.settings.ocr)
         with _Shelf(Path(self.folder), batch.number) as shelf:
             for piece in batch.pieces:
                 for result in self._results(piece, batch.skip):

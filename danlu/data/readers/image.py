@@ -28,11 +28,11 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 
 
 def read(data: bytes) -> Reading:
-    """Raises "broken-image", "too-large", "ocr-empty", or "no-text-layer" where OCR is not installed."""
+    """Raises "broken-image", "too-large", "ocr-empty", or "no-text-layer" where OCR is off."""
     if not data:
         raise Unreadable("empty", "nothing in the file")
     if not ocr.available():
-        raise Unreadable("no-text-layer", "a picture; to read it: pip install 'danlu[ocr]'")
+        raise Unreadable("no-text-layer", f"a picture; {ocr.advice()}")
     text, spans, numbers, confidence = "", [], [], []
     for number, picture in enumerate(_pictures(data), 1):
         alive()

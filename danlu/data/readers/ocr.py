@@ -22,6 +22,7 @@ DPI = 150
 
 _FILLED = 0.6
 _VOTERS = 5
+_wanted = True
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,20 @@ class Page:
     confidence: float
 
 
+def use(wanted: bool) -> None:
+    """Whether this process reads pictures at all; it does unless it is told not to."""
+    global _wanted
+    _wanted = wanted
+
+
 def available() -> bool:
-    """Whether the extra "ocr" is installed."""
-    return bool(find_spec("rapidocr") and find_spec("onnxruntime"))
+    """Whether pictures are read: OCR is wanted, and the extra "ocr" is installed."""
+    return _wanted and bool(find_spec("rapidocr") and find_spec("onnxruntime"))
+
+
+def advice() -> str:
+    """What to do to have pictures read, while they are not."""
+    return "to read it: pip install 'danlu[ocr]'" if _wanted else "OCR is off: set `ocr` of data.read"
 
 
 def page(picture: Any) -> Page:

@@ -72,7 +72,7 @@ def read(data: bytes) -> Reading:
     finally:
         document.close()
     if not text.strip():
-        advice = "OCR found no text in them" if ocr.available() else "to read them: pip install 'danlu[ocr]'"
+        advice = "OCR found no text in them" if ocr.available() else ocr.advice()
         raise Unreadable("no-text-layer", f"{len(spans)} page(s) of pictures; {advice}")
     meta |= {"pages": spans, "pages_without_text": sum(start == end for start, end in spans)}
     if numbers:

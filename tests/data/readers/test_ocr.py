@@ -80,9 +80,12 @@ def test_a_picture_of_too_many_pixels_is_not_unpacked():
     assert error.value.reason == "too-large"
 
 
-def test_without_the_extra_a_picture_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(ocr, "available", lambda: False)
+def test_without_ocr_a_picture_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(ocr, "find_spec", lambda name: None)
     with pytest.raises(Unreadable, match=r"danlu\[ocr\]"):
+        image.read(saved(drawn("x"), "PNG"))
+    monkeypatch.setattr(ocr, "_wanted", False)
+    with pytest.raises(Unreadable, match="OCR is off"):
         image.read(saved(drawn("x"), "PNG"))
 
 
