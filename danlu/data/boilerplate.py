@@ -30,7 +30,11 @@ _CHUNK = 1 << 20
 _SHOWN, _EXCERPT = 20, 80
 _EDGE, _FEWEST_PAGES, _MOST_NUMBERS = 2, 3, 4
 _NUMBER = re.compile(r"[0-9]{1,6}")
-_STRUCTURE = re.compile(r"[\W_]*$|#{1,6} |\|")
+_STRUCTURE = re.compile(
+    r"[\W_]*$|#{1,6} |\||第[ ]?[\d〇零一二三四五六七八九十百千 ]{1,8}(?:[條条章節节編编篇款目項项卷回課课講讲]|之)"
+    r"|(?:chapter|section|article) \w",
+    re.I,
+)
 
 
 class BoilerplateSettings(Settings):
@@ -55,8 +59,8 @@ class Boilerplate(Each[BoilerplateSettings]):
     """Takes out lines that repeat over a source, and the heads, feet and numbers of pages. Drops `only-boilerplate`.
 
     A source is a web site (the host of `meta.url`), a file of many documents, or a folder. Lines are compared without
-    white space at their ends. Headings, rows of tables, code and lines without a letter or digit are no boilerplate:
-    they are structure.
+    white space at their ends. Headings (# …, 第三條 …), rows of tables, code and lines without a letter or digit are no
+    boilerplate: they are structure.
 
     Page heads and feet are looked for among the first and last two lines of each page, in documents of three pages and
     more (`meta.pages`); they say the same on most pages but for one number that goes up with the pages.

@@ -87,9 +87,9 @@ class Clean(Each[CleanSettings]):
             done[_CONVERTED] |= taiwan != plain
             if not self.settings.taiwan_terms:
                 return taiwan
-            hits = usage.count(taiwan, self.settings.allow)
-            done["terms"] += hits
-            fixed = usage.fix(taiwan, self.settings.allow) if hits else taiwan
+            hits = usage.find(taiwan, self.settings.allow)
+            done["terms"] += len(hits)
+            fixed = usage.fix(usage.replaced(taiwan, hits), self.settings.allow) if hits else taiwan
             done[_TERMS] |= fixed != taiwan
             return fixed
 

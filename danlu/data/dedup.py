@@ -34,7 +34,8 @@ _MISSED = 1e-3
 _BATCH = 16 * 2**20
 _PART = 4 * 2**20
 _ALONE = 48 * 2**20
-_COPY = 8 * 2**20
+_COPY = 2**20
+_NEAR = 2**14
 _SHORTEST = 20
 
 
@@ -188,7 +189,7 @@ class Dedup(Step[DedupSettings]):
         entries = int(np.unpackbits(batch.shared).sum())
         kept = minhash.Kept(len(batch.members), int(batch.lengths.sum()), entries)
         twins, similarities = [], []
-        for start, end in cuts(batch.sizes, _PART):
+        for start, end in cuts(np.cumsum(batch.sizes) - batch.sizes, _PART):
             texts = [read_head(line)["text"] for line in batch.lines(start, end)]
             codes, bounds = minhash.cores(texts)
             hashes = self._bands(codes, bounds)
@@ -205,8 +206,9 @@ class Dedup(Step[DedupSettings]):
 
         np = minhash.np
         with out.file("documents.jsonl").open("wb") as output:
-            for piece in corpus.lines(order[twin[order] < 0]):
-                output.write(piece)
+            for line in corpus.each(order[twin[order] < 0]):
+                output.write(line)
+                output.write(b"\n")
         reasons: Counter[str] = Counter()
         dropped = order[twin[order] >= 0]
         texts = (read_head(line) for line in corpus.each(dropped))
@@ -466,28 +468,6 @@ class Corpus:
         """The lines of these documents, without line ends."""
         return lines(self.paths, self.files[which], self.starts[which], self.sizes[which])
 
-    def lines(self, which: Array) -> Iterator[bytes]:
-        """The lines of these documents with their line ends, those that stand together in one piece."""
-        from danlu.data.minhash import np
-
-        if not len(which):
-            return
-        files, starts, sizes = self.files[which], self.starts[which], self.sizes[which]
-        ends = starts + sizes + 1
-        apart = np.flatnonzero((files[1:] != files[:-1]) | (starts[1:] != ends[:-1])) + 1
-        firsts = np.append(0, apart)
-        lasts = np.append(apart, len(which)) - 1
-        spans = zip(files[firsts].tolist(), starts[firsts].tolist(), ends[lasts].tolist(), strict=True)
-        with opened(self.paths) as handles:
-            for file, start, end in spans:
-                while start < end:
-                    piece = os.pread(handles[file], min(_COPY, end - start), start)
-                    if not piece:
-                        yield b"\n"
-                        break
-                    yield piece
-                    start += len(piece)
-
 
 def artifacts(inputs: Mapping[str, Artifact], field: str) -> list[Artifact]:
     """The artifacts of a field that names one step or several, in its order."""
@@ -512,18 +492,34 @@ class opened:
 
 
 def lines(paths: Sequence[str], files: Array, starts: Array, sizes: Array) -> Iterator[bytes]:
-    """The bytes at these places of these files, one after the other."""
-    with opened(paths) as handles:
-        for file, start, size in zip(files.tolist(), starts.tolist(), sizes.tolist(), strict=True):
-            yield os.pread(handles[file], size, start)
-
-
-def cuts(sizes: Array, most: int) -> Iterator[tuple[int, int]]:
-    """(start, end) of runs of about `most` bytes."""
+    """The bytes at these places of these files, one after the other; those that lie close together are read at once."""
     from danlu.data.minhash import np
 
-    before = np.cumsum(sizes) - sizes
-    edges = [0, *(np.flatnonzero(np.diff(before // most)) + 1).tolist(), len(sizes)]
+    if not len(starts):
+        return
+    step = np.diff(starts)
+    apart = (np.diff(files) != 0) | (step < sizes[:-1]) | (step > _NEAR)
+    firsts = np.append(0, np.flatnonzero(apart) + 1)
+    lasts = np.append(firsts[1:], len(starts))
+    with opened(paths) as handles:
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+            if last == first + 1:
+                yield os.pread(handles[files[first]], int(sizes[first]), int(starts[first]))
+                continue
+            for low, high in cuts(starts[first:last] - starts[first], _COPY):
+                at = int(starts[first + low])
+                places = (starts[first + low : first + high] - at).tolist()
+                lengths = sizes[first + low : first + high].tolist()
+                data = os.pread(handles[files[first]], places[-1] + lengths[-1], at)
+                for place, length in zip(places, lengths, strict=True):
+                    yield data[place : place + length]
+
+
+def cuts(places: Array, most: int) -> Iterator[tuple[int, int]]:
+    """(start, end) of runs of things at ascending `places` that begin in the same `most` bytes."""
+    from danlu.data.minhash import np
+
+    edges = [0, *(np.flatnonzero(np.diff(places // most)) + 1).tolist(), len(places)]
     return pairwise(edges)
 
 
