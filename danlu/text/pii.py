@@ -393,6 +393,12 @@ _plate = _Announced(
     re.compile("車牌|車號|牌照"),
     re.compile(rf"[^0-9A-Za-z\n。;,]{{0,8}}(?P<value>(?i:{_PLATES}))(?![0-9A-Za-z]|-[0-9A-Za-z])"),
 )
+_vehicle = _Announced(
+    "plate",
+    ("機車", "汽車", "車輛", "轎車", "客車", "貨車"),
+    re.compile("機車|汽車|車輛|轎車|客車|貨車"),
+    re.compile(r"[ :]{0,2}(?P<value>[A-Z]{3}-[0-9]{4})(?![0-9A-Za-z]|-[0-9A-Za-z])"),
+)
 _carrier = _Announced(
     "carrier-barcode",
     ("載具", "手機條碼"),
@@ -402,20 +408,21 @@ _carrier = _Announced(
 _LINE = re.compile(r"LINE|Line|line|賴")
 _LINE_ID = re.compile(
     r"(?:(?P<said>[^0-9A-Za-z@\n。:]{0,10}(?:(?:ID|Id|id)(?![A-Za-z])|帳號)[^0-9A-Za-z@\n。]{0,8})"
-    r"|[^0-9A-Za-z@\n。:]{0,6}: ?)"
+    r"|[^0-9A-Za-z@\n。:]{0,6}: ?| ?(?:帳號)?是 ?)"
     r"(?P<value>@?(?!(?:pay|https?|today|bot|app|id)\b)[A-Za-z0-9][A-Za-z0-9._\-]{2,19})(?![0-9A-Za-z@])"
 )
 
 
 def _lines(text: str) -> Iterator[Hit]:
-    """LINE ID：…, and after 加 also 加 LINE：…; LINE：… alone in capitals, when what follows begins with a letter."""
+    """LINE ID：…; after 加 and 我的 also 加 LINE：… and 我的賴是…; LINE：… alone in capitals."""
     for line in _LINE.finditer(text):
         before = text[max(0, line.start() - 4) : line.start()]
         if before[-1:].isascii() and before[-1:].isalpha():
             continue
         view = _view(text, line.end(), min(len(text), line.end() + 48))
         found = _LINE_ID.match(view.text)
-        said = found and (found["said"] or "加" in before or (line[0] == "LINE" and found["value"][0].isalpha()))
+        mine = "加" in before or "我的" in before or (line[0] == "LINE" and ":" in view.text[:8])
+        said = found and (found["said"] or mine) and not found["value"].isdigit()
         if found and said and not reserved("line-id", found["value"]):
             yield view.hit("line-id", *found.span("value"), 0.85, "form and label")
 
@@ -512,7 +519,8 @@ def _address(found: re.Match[str], low: int, after: str) -> Hit | None:
         start = head + (lead.end() if lead else 0)
     elif not (place or found["village"] or found["lane"] or (town and road)):
         return None
-    return Hit("address", start + low, found.end() + low, 0.85 if found["city"] else 0.7, "place and house number")
+    end = found.start() + len(found[0].rstrip())
+    return Hit("address", start + low, end + low, 0.85 if found["city"] else 0.7, "place and house number")
 
 
 # --- names --------------------------------------------------------------------------------------------------------
@@ -528,7 +536,9 @@ _ROLES = """
 受款人 立書人 立約人 被保險人 要保人 受益人 家長 訂購人 買受人 代表人 投保人 當事人 報名人 客戶 會員 學生 員工 業主 房東
 房客 Name name
 """
-_NAMED = re.compile(f"(?:{'|'.join(_ROLES.split())})" + r"(?:姓名)?[ \u3000]?(?:[】\])）」][:：]?|[:：])[ \u3000]?")
+_NAMED = re.compile(
+    f"我叫|名叫|(?:{'|'.join(_ROLES.split())})" + r"(?:姓名)?[ \u3000]?(?:[】\])）」][:：]?|[:：])[ \u3000]?"
+)
 _EDGE = frozenset("由向與和及請找給叫讓對跟為是的於在問同替見被把當訪有任邀洽蒙謝")
 
 
@@ -636,5 +646,5 @@ def _ip(text: str, start: int, end: int) -> Iterator[Hit]:
 
 
 _SCANS: tuple[Callable[[str], Iterator[Hit]], ...] = (
-    _numbers, _plate, _carrier, _lines, _birth, _addresses, _names, _emails, _addresses_of_machines,
+    _numbers, _plate, _vehicle, _carrier, _lines, _birth, _addresses, _names, _emails, _addresses_of_machines,
 )  # fmt: skip

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, B905 -- tables of shapes, one a line
 """Taiwan strings made from a seed: values of every type in the ways people write them, look-alikes, and sentences.
 
 `planted(file, seed, each)` fills the sentences of a JSON file: {type: [sentence with {v}], "none": [sentence with

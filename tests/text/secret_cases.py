@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- tables of shapes, one a line
 """Secrets made from a seed, the lines that they are left in, and what only looks like one."""
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def url64(data: bytes) -> str:
 
 def pem(rng: random.Random) -> str:
     body = b64(rng, 600)
-    kind = rng.choice(["RSA PRIVATE KEY", "PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY", "ENCRYPTED PRIVATE KEY"])
+    kind = rng.choice(
+        ["RSA PRIVATE KEY", "PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY", "ENCRYPTED PRIVATE KEY"]
+    )
     lines = "\n".join(body[at : at + 64] for at in range(0, len(body), 64))
     return f"-----BEGIN {kind}-----\n{lines}\n-----END {kind}-----"
 
@@ -38,7 +41,12 @@ def jwt(rng: random.Random) -> str:
 
 
 def password(rng: random.Random) -> str:
-    return some(rng, 1, string.ascii_uppercase) + some(rng, 5, string.ascii_lowercase) + some(rng, 3, string.digits) + rng.choice("!@#*")
+    return (
+        some(rng, 1, string.ascii_uppercase)
+        + some(rng, 5, string.ascii_lowercase)
+        + some(rng, 3, string.digits)
+        + rng.choice("!@#*")
+    )
 
 
 SECRETS = {
