@@ -129,8 +129,6 @@ def test_a_sample_is_in_order_and_drawn_by_the_seed():
 
 
 def test_the_step_drops_reports_and_writes_the_same_bytes(steps, opened, examples, tmp_path):
-    from conftest import Steps
-
     texts = [f"請說明第 {at} 個常見的自然現象是怎麼發生的，並且舉出一個臺灣生活中的例子。" for at in (1, 2)]
     texts += ["請寫一首關於秋天的詩。", "翻譯下面的句子。", texts[0].replace("，", " "), "列出三種省電的方法"]
     came = examples(texts)
@@ -144,6 +142,6 @@ def test_the_step_drops_reports_and_writes_the_same_bytes(steps, opened, example
         "Verbs and nouns",
     }
     assert (made.path / "diversity.png").read_bytes().startswith(b"\x89PNG")
-    assert Steps(tmp_path / "again")("data.diversity", examples=came).content == made.content
+    assert type(steps)(tmp_path / "again")("data.diversity", examples=came).content == made.content
     kept = opened(steps("data.diversity", examples=came, keep_all=True))
     assert kept.kept == 6
