@@ -1,6 +1,7 @@
 """Presidio: its pattern recognisers for data.pii, and Danlu's recognisers and stand-ins for a Presidio of one's own.
 
-data.pii calls the functions of `danlu.text` themselves and asks Presidio only for the recognisers that a recipe names.
+data.pii calls the functions of `danlu.text` themselves, which is about twice as fast as an AnalyzerEngine and saves the
+seconds that each process takes to import it, and asks Presidio only for the recognisers that a recipe names.
 The other way round, `analyzer()` is an AnalyzerEngine for Chinese without a language model, which knows Taiwan's
 identifiers (entity TW_NATIONAL_ID and so on), and `anonymizer()` an AnonymizerEngine that can `pseudonymise`.
 

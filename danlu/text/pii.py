@@ -573,8 +573,6 @@ def _names(text: str) -> Iterator[Hit]:
         span = _name_at(text, title.start(), title[0] in _STRONG)
         if span and not reserved("name", text[slice(*span)]):
             yield Hit("name", *span, 0.7 if title[0] in _STRONG else 0.6, "surname and title")
-    if ":" not in text and "：" not in text:
-        return
     for label in _NAMED.finditer(text):
         for length in (4, 3, 2):
             name = text[label.end() : label.end() + length]
