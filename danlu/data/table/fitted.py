@@ -55,11 +55,8 @@ class Fitted:
         Rows that break a check are left out. The result has the column `row`, the features, and the target where the
         frame has it.
         """
-        target = self.settings.target
-        wanted = {name: one for name, one in self.schema.columns.items() if name != target or target in frame.columns}
-        schema = self.schema if len(wanted) == len(self.schema.columns) else type(self.schema)(wanted)
-        frame = schemas.conformed(frame, schema)
-        broken = schemas.violations(frame, schema)
+        frame = schemas.conformed(frame, self.schema)
+        broken = schemas.violations(frame, self.schema)
         polars = need("polars", "table")
         numbered = frame.with_row_index("row", offset=1)
         kept = numbered.filter(~polars.col("row").is_in({one.row for one in broken}))

@@ -26,11 +26,11 @@ class Violation(NamedTuple):
     value: str
 
 
-def infer(frame: pl.DataFrame, required: str | None) -> str:
-    """The YAML of a schema with the frame's columns and types; only `required` (the target) may not be missing."""
+def infer(frame: pl.DataFrame, target: str | None) -> str:
+    """The YAML of a schema with the frame's columns and types; the target may be absent, and anything may be missing."""
     pandera = need("pandera.polars", "table")
     columns = {
-        name: pandera.Column(dtype, nullable=name != required, required=True) for name, dtype in frame.schema.items()
+        name: pandera.Column(dtype, nullable=True, required=name != target) for name, dtype in frame.schema.items()
     }
     return str(pandera.DataFrameSchema(columns).to_yaml())
 
