@@ -27,7 +27,7 @@ class Violation(NamedTuple):
 
 
 def infer(frame: pl.DataFrame, target: str | None) -> str:
-    """The YAML of a schema with the frame's columns and types; the target may be absent, and anything may be missing."""
+    """The YAML of a schema: the frame's columns and types; the target may be absent, any value may be missing."""
     pandera = need("pandera.polars", "table")
     columns = {
         name: pandera.Column(dtype, nullable=True, required=name != target) for name, dtype in frame.schema.items()
