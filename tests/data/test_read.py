@@ -1,8 +1,11 @@
 """data.read: every format and encoding in, every bad file out with its reason and nothing else harmed."""
 
 import contextlib
+import hashlib
+import io
+import json
 import os
-from importlib.util import find_spec
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -150,6 +153,38 @@ def test_exclude_takes_names_at_any_depth_and_paths(steps, opened, tmp_path):
     assert read.reasons == {"excluded": 3}
 
 
+def test_each_document_says_where_it_is_from(steps, opened, tmp_path):
+    """Source, span, hash, the date that it states (never the file's), and the licence that it states."""
+    root = folder(
+        tmp_path / "in",
+        a__md=f"---\nlicense: CC BY 4.0\ndate: 2024-05-01\n---\n{PROSE}",
+        b__txt=PROSE,
+        c__jsonl=json.dumps({"text": PROSE, "updated": "20130123", "licence": "CC0"}) + "\n",
+    )
+    first = steps("data.read", paths=[root], licence="MIT")
+    a, b, c = opened(first).documents
+    assert (a.licence, b.licence, c.licence) == ("CC BY 4.0", "MIT", "CC0")
+    assert first.licences == {"in": {"licence": "MIT; CC BY 4.0; CC0", "terms": ""}}
+    assert (a.meta["date"], c.meta["date"], b.meta.get("date")) == ("2024-05-01", "2013-01-23", None)
+    assert [document.meta["lines"] for document in (a, b, c)] == [[5, 5], [1, 1], [1, 1]]
+    assert b.meta["sha256"] == hashlib.sha256(PROSE.encode()).hexdigest()
+    assert c.id == "in/c.jsonl#line 1"
+    for path in root.iterdir():
+        os.utime(path, (10**9, 10**9))
+    assert steps("data.read", paths=[root], licence="MIT", seconds=99).content == first.content
+
+
+def test_fields_that_are_named_are_used_in_archives_too(steps, opened, tmp_path):
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr("a.csv", "no,text,題目,說明\n7,甲,乙,丙\n")
+    root = folder(tmp_path / "in", x__zip=held.getvalue())
+    made = opened(steps("data.read", paths=[root], text_field="說明", title_field="題目", id_field="no"))
+    assert [(each.text, each.title, each.id, each.format) for each in made.documents] == [
+        ("丙", "乙", "in/x.zip#a.csv#7", "csv")
+    ]
+
+
 def test_front_matter_and_title():
     read = reader("markdown")
     reading = read(f"---\ntitle: 書名\ndate: 2024-05-01\n---\n# 章\n\n{PROSE}".encode())
@@ -208,10 +243,7 @@ def test_messy_files_of_the_world(steps, opened, shared):
     assert "非由法院依法定程序，不得審問處罰。非依法定程序之逮捕、拘禁、審問、處罰，得拒絕之。" in law.text
 
 
-ONE = sorted(name for name in set(READERS.values()) if find_spec(f"danlu.data.readers.{name}"))
-
-
-@pytest.mark.parametrize("format", [name for name in ONE if hasattr(module(name), "read")])
+@pytest.mark.parametrize("format", sorted(name for name in set(READERS.values()) if hasattr(module(name), "read")))
 @pytest.mark.parametrize(
     "data", [b"", b"\0", b"\xff\xfe", b"%PDF-", b"---\n: [\n---\n", b"<" * 999, bytes(range(256)), "\ufeff字".encode()]
 )
