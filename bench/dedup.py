@@ -279,7 +279,7 @@ def environment() -> Path:
 
 
 def run(side: str, folder: Path, out: Path) -> dict[str, float]:
-    """Seconds, processor seconds of it and its children, and peak memory (bytes) of one side, start to end."""
+    """Seconds and peak memory (bytes) of one side, from the start of its process to its end."""
     out.mkdir()
     python = sys.executable if side == "danlu" else str(environment())
     command = [python, __file__, "--side", side, "--folder", str(folder), "--out", str(out)]
@@ -291,15 +291,13 @@ def run(side: str, folder: Path, out: Path) -> dict[str, float]:
             command, env=os.environ | threads | {"PYTHONPATH": str(ROOT)}, stdout=file, stderr=file
         )
         peak = Peak(process.pid)
-        _, status, usage = os.wait4(process.pid, 0)
-        code = process.returncode = os.waitstatus_to_exitcode(status)
+        code = process.wait()
     seconds = time.perf_counter() - began
     peak.stop()
     if code:
         raise SystemExit(f"{side} ended with {code}:\n{log.read_text()[-3000:]}")
-    used = usage.ru_utime + usage.ru_stime
-    print(f"{side}: {seconds:.1f} s, {used:.1f} s of processors, {peak.bytes / 2**20:.0f} MiB", file=sys.stderr)
-    return {"seconds": seconds, "processor_seconds": used, "peak_memory": peak.bytes}
+    print(f"{side}: {seconds:.1f} s, {peak.bytes / 2**20:.0f} MiB", file=sys.stderr)
+    return {"seconds": seconds, "peak_memory": peak.bytes}
 
 
 class Peak(threading.Thread):

@@ -106,7 +106,11 @@ def repeated(
     heads: Array, places: Array, keys: Array, after: Array, filled: Array,
 ) -> Array:  # fmt: skip
     """Which characters of `codes` stand in a passage that occurs before; see `Passages`. `filled` is [characters in
-    the store, nodes]. Texts rest in the store with an end mark after each, so that no passage goes past it."""
+    the store, nodes]. Texts rest in the store with an end mark after each, so that no passage goes past it.
+
+    A passage of `length` characters that holds a remembered k-gram lies between `first` and `last`: no more is
+    compared, so that the work grows with the text, not with the length of what is repeated. Where all between them
+    occurs before, this place need not be remembered."""
     k = length // 2
     cut = np.zeros(len(codes), np.bool_)
     longest = 1
@@ -123,9 +127,9 @@ def repeated(
         filled[0] = end + 1
         if size < length:
             continue
-        shift, low, high = np.int64(-1), np.int64(-1), np.int64(-1)
         for seed in range(seeds(store, start, end, k, length - k + 1, new_places, new_keys)):
             place, key = new_places[seed], new_keys[seed]
+            first, last = max(start, place - (length - k)), min(end, place + length)
             contexts = 0
             covered = False
             node = heads[key & wrap]
@@ -136,15 +140,14 @@ def repeated(
                 if not fits or not same(store, place, store, other, k):
                     continue
                 contexts += 1
-                if place - other != shift or place >= high:
-                    shift, low, high = place - other, place, place + k
-                    while low > start and low > shift and store[low - 1] == store[low - 1 - shift]:
-                        low -= 1
-                    while store[high] == store[high - shift] and store[high] != _END:
-                        high += 1
+                shift, low, high = place - other, place, place + k
+                while low > first and low > shift and store[low - 1] == store[low - 1 - shift]:
+                    low -= 1
+                while high < last and store[high] == store[high - shift]:
+                    high += 1
                 if high - low >= length:
                     cut[bounds[text] + low - start : bounds[text] + high - start] = True
-                    covered = place - low >= length - k and high - place >= length
+                covered = low == first and high == last
             if not covered and contexts < CONTEXTS:
                 node = filled[1]
                 places[node] = place

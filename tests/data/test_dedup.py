@@ -156,7 +156,7 @@ def test_the_hash_seed_of_the_interpreter_does_not_matter(tmp_path):
     assert len(said.pop()) == 65
 
 
-def test_twenty_thousand_copies_of_one_form(steps, opened):
+def test_twenty_thousand_copies_of_one_form(here, steps, opened):
     form = passage(7, 120)
     chance = random.Random(0)
     documents = [
@@ -200,7 +200,7 @@ def test_a_document_without_letters_is_compared_as_it_is(steps, opened):
     assert len(opened(steps("data.dedup", documents=steps.documents(a="🔥🔥", b="🎉", c="…"))).documents) == 3
 
 
-def test_ten_megabytes_in_one_document(steps, opened):
+def test_ten_megabytes_in_one_document(here, steps, opened):
     text = passage(3, 3_500_000)
     result = opened(steps("data.dedup", documents=steps.documents(a=text, b=changed(text, 9), c=passage(4))))
     assert [document.id for document in result.documents] == ["a", "c"]
@@ -359,7 +359,7 @@ def test_repeated_passages_are_cut_and_told(steps, opened):
 
 
 def test_a_monotonous_text_keeps_its_first_passage(steps, opened):
-    made = steps("data.dedup", documents=steps.documents(a="甲" * 100_000, b="乙" * 50 + "甲" * 50), substring=30)
+    made = steps("data.dedup", documents=steps.documents(a="甲" * 1_000_000, b="乙" * 50 + "甲" * 50), substring=30)
     first, second = opened(made).documents
     assert first.text == "甲" * 30
     assert second.text == "乙" * 50
