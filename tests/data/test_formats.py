@@ -98,6 +98,13 @@ def test_any_way_through_formats_that_can_carry_it_is_lossless(record, path):
     assert now == record
 
 
+def test_a_label_and_a_field_of_that_name_are_not_mixed_up():
+    made, _ = parse(FORMATS["completion"], {"prompt": "問", "completion": "答", "label": None})
+    assert through("completion", made) == made
+    with pytest.raises(Cannot, match="label"):
+        dump(FORMATS["completion"], made.model_copy(update={"label": False}))
+
+
 @settings(max_examples=200, deadline=None)
 @given(examples())
 def test_the_rich_formats_carry_everything_that_has_no_clashing_name(record):

@@ -160,7 +160,7 @@ def carried(body: dict[str, Any], record: Example | Preference, known: Iterable[
     taken = {*known, HOME}
     for name, value in record.meta.items():
         labels = name in LABELS and not isinstance(value, bool)
-        if name in taken and not labels:
+        if name in body or (name in taken and not labels):
             raise Cannot(f"a field of its own named {name!r}")
     out = dict(body)
     own = record.meta.get("id")
