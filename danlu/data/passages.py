@@ -9,6 +9,7 @@ length remember one k-gram in common, k being half the length. The characters th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,11 @@ class Passages:
             codes, bounds, self.length, self.store, self.heads, self.places, self.keys, self.after, self.filled
         )
         self.store._mmap.madvise(4)  # MADV_DONTNEED: the file keeps it
-        for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        hit = set((np.searchsorted(bounds, np.flatnonzero(cut), "right") - 1).tolist())
+        for text, (start, end) in enumerate(pairwise(bounds.tolist())):
+            if text not in hit:
+                yield []
+                continue
             edges = np.flatnonzero(np.diff(cut[start:end], prepend=False, append=False)).tolist()
             yield list(zip(edges[::2], edges[1::2], strict=True))
 
