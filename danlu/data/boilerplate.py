@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import PurePosixPath
@@ -137,12 +137,14 @@ def origin(document: Document) -> str:
 
 def candidates(text: str) -> Iterator[tuple[str, str]]:
     """Each line, and its text without white space at its ends; empty where the line is structure or in code."""
-    code = [span for span in quoted.code(text) if "\n" in text[slice(*span)]]
+    code = deque(span for span in quoted.code(text) if "\n" in text[slice(*span)])
     at = 0
     for line in text.split("\n"):
         end = at + len(line)
         plain = line.strip()
-        inside = any(start <= end and at < stop for start, stop in code)
+        while code and code[0][1] <= at:
+            code.popleft()
+        inside = bool(code) and code[0][0] <= end
         yield line, "" if inside or _STRUCTURE.match(plain) else plain
         at = end + 1
 

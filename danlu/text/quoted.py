@@ -15,6 +15,7 @@ Not covered: code indented by four spaces (a list's paragraphs look the same), a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 Span = tuple[int, int]
 
@@ -26,8 +27,10 @@ MARKERS = (
 _OFF = re.compile(r"<!--\s*danlu:\s*off\s*-->.*?(?:<!--\s*danlu:\s*on\s*-->|\Z)", re.S)
 _FENCE = re.compile(r"^[ \t]*(?:>[ \t]*)*(`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?:>[ \t]*)*\1[`~]*[ \t]*$|\Z)", re.S | re.M)
 _INLINE = re.compile(r"(?<!`)(`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)\1(?!`)", re.S)
-_ELEMENT = re.compile(r"<(pre|code|script|style)\b[^>]*>.*?</\1\s*>", re.S | re.I)
-_TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]*>", re.S)
+_OPENED = re.compile(r"<(pre|code|script|style)\b", re.I)
+_CLOSED = {name: re.compile(rf"</{name}\s*>", re.I) for name in ("pre", "code", "script", "style")}
+_COMMENT_OR_TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]*>", re.S)
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _ADDRESS = re.compile(
     r"(?:https?|ftp|file)://(?:[^\s<>\"'，。；、！？「」『』（）()\u3400-\u9fff]|(?<=[/=_-])[\u3400-\u9fff]+)+"
     r"|(?<=\]\()[^()\s]*(?=[ )])"
@@ -36,7 +39,7 @@ _BLOCK_QUOTE = re.compile(r"(?:^[ \t]{0,3}>[^\n]*(?:\n|\Z))+", re.M)
 _ALERT = re.compile(r"[ \t]*>[ \t]*\[!\w+\]")
 _QUOTE = r"(?:「[^「」\n]{1,60}」|『[^『』\n]{1,60}』|“[^“”\n]{1,60}”)"
 _MARKED = re.compile(
-    rf"(?:{_QUOTE}[、或和與及]?)+[ ]?[（(][^（()）\n]{{0,12}}{MARKERS}[^（()）\n]{{0,12}}[）)]"
+    rf"(?:{_QUOTE}[、或和與及]?){{1,20}}[ ]?[（(][^（()）\n]{{0,12}}{MARKERS}[^（()）\n]{{0,12}}[）)]"
     rf"|{MARKERS}[為是：:]?(?:{_QUOTE}[、或和與及]?)+"
 )
 
@@ -47,7 +50,8 @@ def spans(text: str) -> list[Span]:
     in_code = code(text)
     found += in_code
     if "<" in text:
-        found += _outside(_ELEMENT, text, in_code) + _outside(_TAG, text, in_code)
+        for start, end in _gaps(text, in_code):
+            found += [*_elements(text, start, end), *_tags(text, start, end)]
     if "://" in text or "](" in text:
         found += [match.span() for match in _ADDRESS.finditer(text)]
     if ">" in text:
@@ -76,8 +80,39 @@ def merged(found: list[Span]) -> list[Span]:
 
 def _outside(pattern: re.Pattern[str], text: str, taken: list[Span]) -> list[Span]:
     """Matches of `pattern` in the gaps between `taken`, so that a stray mark never reaches across a code block."""
-    result, start = [], 0
+    return [match.span() for start, end in _gaps(text, taken) for match in pattern.finditer(text, start, end)]
+
+
+def _gaps(text: str, taken: list[Span]) -> Iterator[Span]:
+    start = 0
     for gap_end, next_start in [*taken, (len(text), len(text))]:
-        result += [match.span() for match in pattern.finditer(text, start, gap_end)]
+        yield start, gap_end
         start = next_start
-    return result
+
+
+def _elements(text: str, start: int, end: int) -> Iterator[Span]:
+    """Elements of text[start:end] that are closed in it; one that is not is looked for once, however often opened."""
+    unclosed: set[str] = set()
+    while opened := _OPENED.search(text, start, end):
+        name, start = opened[1].lower(), opened.end()
+        if name in unclosed:
+            continue
+        head = text.find(">", start, end) + 1
+        if not head:
+            return
+        closed = _CLOSED[name].search(text, head, end)
+        if closed is None:
+            unclosed.add(name)
+        else:
+            yield opened.start(), closed.end()
+            start = closed.end()
+
+
+def _tags(text: str, start: int, end: int) -> Iterator[Span]:
+    """Tags and comments of text[start:end]; after its last --> no comment can end, and none is looked for."""
+    found = text.rfind("-->", start, end)
+    last = start if found < 0 else found + 3
+    for match in _COMMENT_OR_TAG.finditer(text, start, last):
+        yield match.span()
+    for match in _TAG.finditer(text, last, end):
+        yield match.span()

@@ -48,7 +48,8 @@ def test_too_few_or_too_small_a_share_stays(steps, opened):
 
 
 def test_structure_and_code_stay_and_what_is_left_empty_is_dropped(steps, opened):
-    text = "---\n## 參考資料\n| 甲 | 乙 |\n```python\nimport os\n```\n頁尾\n第{}篇\n"
+    heads = "---\n## 參考資料\n| 甲 | 乙 |\n第 一 章 總則\n第 12 條之 1\n第三條\nChapter 1\n"
+    text = heads + "```python\nimport os\n```\n頁尾\n第{}篇\n"
     same = [Document(id=f"d/{i}", source=f"d/{i}", text=text.format(i)) for i in range(6)]
     empty = Document(id="d/e", source="d/e", text="頁尾\n")
     made = opened(steps("data.boilerplate", documents=steps.documents(*same, empty)))
@@ -117,3 +118,8 @@ def test_the_same_however_many_processes(steps, monkeypatch):
     monkeypatch.setattr(flow, "blocks", lambda path: cut(path, 4000))
     monkeypatch.setattr(flow, "cores", lambda: 2)
     assert steps("data.boilerplate", documents=documents).content == whole.content
+
+
+def test_a_hundred_thousand_fences_take_no_more_than_their_length():
+    text = "```\n" * 100_000
+    assert sum(bool(plain) for _, plain in boilerplate.candidates(text)) == 0

@@ -212,3 +212,14 @@ def test_shared_good_corpora_mostly_stay(shared):
     kept = sum(judged(text) is None for text in texts)
     assert len(texts) == 1000
     assert kept >= 990
+
+
+HOSTILE = [
+    *("中" * 300_000, "。" * 300_000, "\n" * 300_000, "(" * 300_000, "1 " * 150_000, "e" + "\u0301" * 300_000),
+    *("use " * 80_000 + "cookie", "enable " * 40_000 + "javascript", "```\n" * 80_000, "`a``" * 70_000),
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_text_is_judged_in_time(text):
+    assert judged(text) is not None
