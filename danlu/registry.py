@@ -47,7 +47,7 @@ class ModelName:
 
 @dataclass(frozen=True)
 class ChatName:
-    """Marks a field that names a Chat to be asked, as `danlu.data.chats` writes it: an endpoint, a GGUF file, a
+    """Marks a field that names a Chat to be asked, as `danlu.model.named` writes it: an endpoint, a GGUF file, a
     built-in model or a script. What can be hashed of it is part of the step's identity."""
 
 
@@ -165,17 +165,17 @@ def model_problem(name: str, root: str) -> tuple[str, str | None] | None:
 
 def chat_fingerprint(name: str, root: str) -> str:
     """The hash of what is known of a Chat: its weights, its script, or its address."""
-    return cast(str, importlib.import_module("danlu.data.chats").fingerprint(name, root))
+    return cast(str, importlib.import_module("danlu.model.named").fingerprint(name, root))
 
 
 def chat_licence(name: str, root: str) -> dict[str, str]:
     """The licence and terms of a Chat: {licence, terms}."""
-    return cast("dict[str, str]", importlib.import_module("danlu.data.chats").licence(name, root))
+    return cast("dict[str, str]", importlib.import_module("danlu.model.named").licence(name, root))
 
 
 def chat_problem(name: str, root: str) -> tuple[str, str | None] | None:
     """What is wrong with a Chat's name and the nearest built-in model; None when nothing is. Opens nothing."""
-    return cast("tuple[str, str | None] | None", importlib.import_module("danlu.data.chats").problem(name, root))
+    return cast("tuple[str, str | None] | None", importlib.import_module("danlu.model.named").problem(name, root))
 
 
 def makes(word: str) -> str:

@@ -40,6 +40,7 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from danlu.data.files import files
+    from danlu.data.pii import report
     from danlu.text import credentials, pii
     from danlu.track import Track
 
@@ -56,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
             if reason:
                 unread.append({"source": source, "reason": reason})
                 continue
-            hits = [hit for hit in [*pii.report(text), *credentials.report(text)] if hit.type in wanted]
-            places += [_place(source, text, hit) for hit in sorted(hits, key=lambda hit: hit.start)]
+            places += [_place(source, text, hit) for hit in report(text) if hit.type in wanted]
     counts = dict(sorted(Counter(place["type"] for place in places).items()))
     if args.json:
         print(json.dumps({"counts": counts, "places": places, "unread": unread}, ensure_ascii=False, indent=1))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol
 from pydantic import Field, model_validator
 
 from danlu.artifact import Artifact, Draft
-from danlu.data.chats import Asking
+from danlu.data.asking import Asking
 from danlu.data.flow import encoded
 from danlu.data.prefer import preference
 from danlu.data.rankings import PairSettings, Scored, chosen

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TextIO
 from pydantic import Field
 
 from danlu.artifact import Artifact, Draft
-from danlu.data.chats import Asking
+from danlu.data.asking import Asking
 from danlu.data.flow import encoded
 from danlu.data.requests import Failure, Ledger, Request, ledger
 from danlu.data.structured import Shape, parse

@@ -25,11 +25,12 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from danlu.artifact import Draft, digest
-from danlu.data.chats import Asking, Opened, licence, opened
+from danlu.data.asking import Asking
 from danlu.data.journal import Journal, Reply
 from danlu.errors import DanluError, EndpointError, GateError
 from danlu.model.chat import Options, PromptTooLong, gather
 from danlu.model.endpoint import Passing, Refused
+from danlu.model.named import Opened, licence, opened
 from danlu.records import Message
 from danlu.track import Track
 

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from danlu.artifact import Artifact, digest
 from danlu.data import best_of
 from danlu.data.best_of import BestOfSettings
-from danlu.data.chats import Opened
 from danlu.data.rankings import PairSettings, Scored, chosen
 from danlu.errors import DataError, ModelError
 from danlu.model.chat import Delta
+from danlu.model.named import Opened
 from danlu.records import Drop, Example, Message, Preference, read_jsonl, write_jsonl
 
 

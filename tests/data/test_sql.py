@@ -325,7 +325,7 @@ def postgres():
             "port": port,
             "user": "danlu",
             "password": SECRET,
-            "dbname": "postgres",
+            "database": "postgres",
             "folder": root,
         }
     finally:
@@ -335,14 +335,14 @@ def postgres():
 
 
 def _await(port: int, process: subprocess.Popen) -> None:
-    import psycopg
+    from pg8000 import native
 
     for _ in range(200):
         assert process.poll() is None, "postgres ended"
         try:
-            psycopg.connect(host="127.0.0.1", port=port, user="danlu", password=SECRET, dbname="postgres").close()
+            native.Connection("danlu", host="127.0.0.1", port=port, password=SECRET, database="postgres").close()
             return
-        except psycopg.OperationalError:
+        except (native.InterfaceError, native.DatabaseError):
             time.sleep(0.1)
     raise AssertionError("postgres does not answer")
 
@@ -350,15 +350,14 @@ def _await(port: int, process: subprocess.Popen) -> None:
 @pytest.fixture
 def server(postgres, monkeypatch):
     """(the address for a recipe, a function that executes SQL)."""
-    import psycopg
+    from pg8000 import native
 
     monkeypatch.setenv("THE_WORD", SECRET)
     facts = {key: value for key, value in postgres.items() if key != "folder"}
 
-    def execute(statement: str, *values):
-        with psycopg.connect(**facts) as connection:
-            cursor = connection.execute(statement, *values)
-            return cursor.fetchall() if cursor.description else None
+    def execute(statement: str):
+        with native.Connection(**facts) as connection:
+            return connection.run(statement)
 
     execute("DROP SCHEMA IF EXISTS shop CASCADE")
     execute("DROP TABLE IF EXISTS books")
@@ -417,10 +416,11 @@ def test_postgresql_is_never_written(steps, server):
         ("SELECT body FROM books; DELETE FROM books", "read-only|multiple|cursor"),
         ("SELECT body FROM books; SET TRANSACTION READ WRITE; DELETE FROM books", "before any query|multiple|cursor"),
         ("SELECT setval('x', 1) AS body", "does not exist|read-only"),
+        ("SELECT body FROM books; COMMIT; BEGIN READ WRITE; DELETE FROM books; COMMIT", "multiple|cursor"),
     ):
         with pytest.raises(DataError, match=what):
             steps("data.sql", url=url, query=query)
-    assert execute("SELECT count(*) FROM books") == [(1,)]
+    assert execute("SELECT count(*) FROM books") == [[1]]
 
 
 def test_postgresql_errors_are_clear_and_hide_the_password(steps, server, monkeypatch):
@@ -441,15 +441,114 @@ def test_postgresql_errors_are_clear_and_hide_the_password(steps, server, monkey
 
 def test_postgresql_streams_through_a_cursor_on_the_server(steps, server, monkeypatch):
     """Rows are fetched some hundred at a time: the client never holds the table."""
-    import psycopg
+    from pg8000.core import CoreConnection
 
     url, execute = server
     execute("INSERT INTO books SELECT n, 'x' FROM generate_series(1, 3000) n")
     taken = []
-    plain = psycopg.ServerCursor.fetchmany
-    monkeypatch.setattr(
-        psycopg.ServerCursor, "fetchmany", lambda self, size=0: taken.append(size) or plain(self, size)
-    )  # fmt: skip
+    plain = CoreConnection.execute_unnamed
+
+    def counted(self, statement, *more, **options):
+        context = plain(self, statement, *more, **options)
+        taken.extend([len(context.rows)] if statement.startswith("FETCH") else [])
+        return context
+
+    monkeypatch.setattr(CoreConnection, "execute_unnamed", counted)
     steps("data.sql", url=url, table="books")
-    assert len(taken) > 5
-    assert max(taken) <= 500
+    assert taken == [500] * 6 + [0]
+
+
+def test_postgresql_cells_that_python_has_no_value_for(steps, opened, server):
+    url, execute = server
+    cells = {
+        "NULL::int": None, "7::int8": 7, "1.50::numeric": "1.50", "0.5::float4": 0.5, "'NaN'::float8": None,
+        "'\\x00ff'::bytea": "00ff", "true": True, "'{a,NULL,\"b,c\"}'::text[]": ["a", None, "b,c"],
+        "'[2:3]={1,2}'::int[]": "[2:3]={1,2}", "'infinity'::timestamptz": "infinity",
+        "'0044-03-15 BC'::date": "0044-03-15 BC",
+        "'20000-01-01'::timestamp": "20000-01-01 00:00:00", "'2024-05-01 08:00:00.5+08'::timestamptz":
+        "2024-05-01T00:00:00.500000+00:00", "'24:00'::time": "24:00:00", "'1 year 2 mons'::interval": "1 year 2 mons",
+        "'192.168.0.1/24'::inet": "192.168.0.1/24", "'[1,5)'::int4range": "[1,5)", "ROW(1, 'x')": "(1,x)",
+        "'{\"a\": 1e400, \"b\": [null]}'::json": {"a": None, "b": [None]},
+        "'550e8400-e29b-41d4-a716-446655440000'::uuid": "550e8400-e29b-41d4-a716-446655440000",
+    }  # fmt: skip
+    execute("ALTER ROLE danlu SET DateStyle = 'SQL, DMY'; ALTER ROLE danlu SET bytea_output = 'escape'")
+    query = "SELECT 'x' AS body, " + ", ".join(f"{cell} AS c{n}" for n, cell in enumerate(cells))
+    keep = [f"c{n}" for n in range(len(cells))]
+    found = opened(steps("data.sql", url=url, query=query, keep=keep)).documents[0].meta["columns"]
+    execute("ALTER ROLE danlu RESET ALL")
+    assert {cell: found[name] for cell, name in zip(cells, keep, strict=True)} == cells
+
+
+@pytest.mark.parametrize(
+    ("more", "what", "near"),
+    [
+        ("?sslmod=require", "no 'sslmod' in an address", "sslmode"),
+        ("?sslmode=requires", "no sslmode 'requires'", "require"),
+        ("?options=-csearch_path%3Dshop", "no 'options' in an address", None),
+        ("?host=a&host=b", "'host' is given twice", None),
+        ("?port=http", "not a port", None),
+        ("?sslmode=verify-full&sslrootcert=/not/there.pem", "not a file of certificates", None),
+    ],
+)
+def test_what_an_address_may_say(steps, more, what, near):
+    with pytest.raises(DataError, match=what) as caught:
+        steps("data.sql", url=f"postgresql://danlu@127.0.0.1/postgres{more}", table="books")
+    assert near is None or caught.value.problem.nearest == near
+
+
+def test_postgresql_over_tls(steps, opened, server, postgres):
+    """The server's certificate names `localhost`, and is signed by itself."""
+    url, execute = server
+    execute("INSERT INTO books VALUES (1, '甲。')")
+    query = "SELECT ssl::text AS body FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+
+    def used(more: str) -> str:
+        return opened(steps("data.sql", url=f"{url}{more}", query=query)).documents[0].text
+
+    with pytest.raises(EndpointError, match="Server refuses SSL"):
+        used("?sslmode=require")
+    assert used("") == "false"
+    root = postgres["folder"]
+    words = (
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+    )
+    words += ("-addext", "subjectAltName=DNS:localhost", "-keyout", root / "data/server.key")
+    subprocess.run(["openssl", *words, "-out", root / "data/server.crt"], check=True, capture_output=True)
+    for name in ("server.key", "server.crt"):
+        if os.geteuid() == 0:
+            os.chown(root / "data" / name, 65534, 65534)
+        (root / "data" / name).chmod(0o600)
+    try:
+        execute("ALTER SYSTEM SET ssl = on")
+        execute("SELECT pg_reload_conf()")
+        time.sleep(0.5)
+        assert [used(more) for more in ("", "?sslmode=require", "?sslmode=disable")] == ["true", "true", "false"]
+        known = f"sslrootcert={root / 'data/server.crt'}"
+        with pytest.raises(EndpointError, match="CERTIFICATE_VERIFY_FAILED"):
+            used("?sslmode=verify-full")
+        with pytest.raises(EndpointError, match="IP address mismatch"):
+            used(f"?sslmode=verify-full&{known}")
+        assert used(f"?sslmode=verify-ca&{known}") == "true"
+        url = url.replace("127.0.0.1", "localhost")
+        assert used(f"?sslmode=verify-full&{known}") == "true"
+    finally:
+        execute("ALTER SYSTEM RESET ssl")
+        execute("SELECT pg_reload_conf()")
+
+
+def test_postgresql_goes_away(steps, server, caplog):
+    url, execute = server
+    execute("INSERT INTO books SELECT n, 'x' FROM generate_series(1, 3000) n")
+    with pytest.raises((DataError, EndpointError), match=r"terminating connection|network error"):
+        steps("data.sql", url=url, query="SELECT pg_terminate_backend(pg_backend_pid())::text AS body FROM books")
+    with pytest.raises(DataError, match="division by zero"):
+        steps("data.sql", url=url, query="SELECT (1 / (700 - id))::text AS body FROM books ORDER BY id")
+    assert not caplog.records

@@ -6,12 +6,12 @@ from typing import Literal
 
 import pytest
 
-from danlu.data.chats import opened as open_chat
 from danlu.data.structured import Shape, parse, schema
 from danlu.errors import DataError
 from danlu.model.catalog import CATALOG
 from danlu.model.chat import Options, gather
 from danlu.model.find import state
+from danlu.model.named import opened as open_chat
 from danlu.records import Example, Message, write_jsonl
 
 NAME = "smollm2-135m-instruct"

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from teacher import Teacher
 
 from danlu.artifact import Draft
-from danlu.data.chats import Asking, Opened, problem
+from danlu.data.asking import Asking
 from danlu.data.journal import Journal, Reply
 from danlu.data.requests import Failure, Ledger, Request, ledger
 from danlu.errors import DataError, EndpointError, GateError, ModelError
 from danlu.model.chat import Delta, Options, PromptTooLong, Usage
 from danlu.model.endpoint import Passing, Refused
+from danlu.model.named import Opened, problem
 from danlu.records import Example, Message, write_jsonl
 from danlu.track import Track
 

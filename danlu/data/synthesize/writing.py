@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TextIO
 
 from danlu.artifact import Artifact, Draft
-from danlu.data.chats import Asking
+from danlu.data.asking import Asking
 from danlu.data.flow import blocks, encoded
 from danlu.data.requests import Failure
 from danlu.data.structured import without_thoughts
