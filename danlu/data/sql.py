@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 
@@ -14,6 +15,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from danlu.artifact import Artifact, Draft
 from danlu.data.gather import Gathering
+from danlu.data.postgresql import connector, said
 from danlu.data.rows import Columns, check, documents, used
 from danlu.errors import DataError, EndpointError, nearest
 from danlu.extras import need
@@ -22,7 +24,7 @@ from danlu.track import Track
 
 if TYPE_CHECKING:
     import sqlalchemy
-    from sqlalchemy.engine import URL, Connection, Engine
+    from sqlalchemy.engine import URL, Connection, CursorResult, Engine
 
 BATCH = 500
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -78,7 +80,7 @@ class SqlSettings(Columns):
 class Sql(Step[SqlSettings]):
     """Reads a table or a query, a few hundred rows at a time, in a session that cannot write.
 
-    SQLite is opened with mode=ro; PostgreSQL (through psycopg) reads one snapshot in a READ ONLY transaction through a
+    SQLite is opened with mode=ro; PostgreSQL (by pg8000) reads one snapshot in a READ ONLY transaction through a
     cursor on the server. That guards against accidents, not against whoever writes the recipe: give PostgreSQL a role
     that may only read. A row's id is `id`, else the primary key, else its number. Dropped, with the reason: `empty`,
     `no-id`, `repeated-id`, `record-too-long`, `undecodable`, `binary`. DataError for a table or column that is not
@@ -161,12 +163,9 @@ class Database:
         return int(bool(self.deadline) and time.monotonic() > self.deadline)
 
     def _postgresql(self, url: URL) -> Engine:
-        need("psycopg", "sql")
-        milliseconds = int(self.settings.timeout * 1000)
-        options = f"-c default_transaction_read_only=on -c statement_timeout={milliseconds} -c TimeZone=UTC"
         engine: Engine = self.alchemy.create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            connect_args={"connect_timeout": 15, "options": options, "application_name": "danlu"},
+            "postgresql+pg8000://",
+            creator=connector(url, self.settings.timeout),
             poolclass=self.alchemy.pool.NullPool,
         )
         return engine
@@ -187,10 +186,11 @@ class Database:
             if (value := getattr(url, part)) and not whole
         }
         query = {
-            name: value if whole else _VARIABLE.sub(self._variable, str(value)) for name, value in url.query.items()
+            name: _VARIABLE.sub(self._variable, value) if isinstance(value, str) and not whole else value
+            for name, value in url.query.items()
         }
         url = url.set(**filled, query=query)
-        self.secrets.extend(filter(None, [url.password]))
+        self.secrets.extend(filter(None, [url.password, str(query.get("password", ""))]))
         if url.get_backend_name() != "postgresql":
             raise DataError(
                 f"a database of kind {url.drivername!r} is not covered", where="url",
@@ -215,33 +215,36 @@ class Database:
         errors = self.alchemy.exc
         try:
             connection = self.engine.connect()
-        except errors.DBAPIError as error:
+        except (errors.DBAPIError, OSError) as error:
             self._raise(error, reached=False)
         try:
             if self.engine.name == "postgresql":
                 connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection
         except errors.SQLAlchemyError as error:
-            self._raise(error, reached=True)
+            self._raise(error, reached=not getattr(error, "connection_invalidated", False))
+        except TimeoutError as error:
+            self._raise(error, reached=False)
         finally:
-            with contextlib.suppress(errors.SQLAlchemyError):
+            with contextlib.suppress(errors.SQLAlchemyError, OSError):
                 connection.close()
 
     def _raise(self, error: Exception, reached: bool) -> NoReturn:
-        original = getattr(error, "orig", None) or error
-        said = " ".join(str(original).split())
+        text = said(getattr(error, "orig", None) or error)
         for secret in sorted(self.secrets, key=len, reverse=True):
-            said = said.replace(secret, "***") if len(secret) > 2 else said
-        if re.search("statement timeout|^interrupted$", said):
+            text = text.replace(secret, "***") if len(secret) > 2 else text
+        if re.search("statement timeout|^interrupted$", text):
             raise DataError(
                 f"the database took more than {self.settings.timeout:g} seconds for an answer", where=self.where,
                 next="raise `timeout` of the data.sql step, or ask for less",
             ) from None  # fmt: skip
         if self.settings.file is not None or reached:
-            raise DataError(
-                said[:500], where=self.where, next="look at the data.sql step's `query` and `table`"
-            ) from None
-        raise EndpointError(said[:500], where=self.where, next="is the server up, and the address right?") from None
+            bytewise = (
+                "a database in SQL_ASCII: read convert_to(column, 'SQL_ASCII') with a `query`, which gives the bytes"
+            )
+            advice = bytewise if "invalid byte sequence" in text else "look at the data.sql step's `query` and `table`"
+            raise DataError(text[:500], where=self.where, next=advice) from None
+        raise EndpointError(text[:500], where=self.where, next="is the server up, and the address right?") from None
 
     def statement(self, connection: Connection) -> tuple[Any, list[str]]:
         """(what reads the table, the columns of its primary key); (None, []) for a query."""
@@ -275,14 +278,11 @@ class Database:
 
     def rows(self, connection: Connection, statement: Any) -> tuple[Columns, Iterator[Mapping[str, Any]]]:
         """(the columns as checked, the rows as they come)."""
-        options = {"stream_results": True, "max_row_buffer": BATCH, "no_parameters": True}
         self._begin()
-        if statement is None:
-            query = self.settings.query.strip().rstrip(";")
-            result = connection.execution_options(**options).exec_driver_sql(query)
-        else:
-            result = connection.execution_options(**options).execute(statement)
-        names = list(result.keys())
+        query = self.settings.query.strip().rstrip(";") if statement is None else str(statement.compile(self.engine))
+        results = self._results(connection, query)
+        first = next(results)
+        names = list(first.keys())
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise DataError(
@@ -291,12 +291,26 @@ class Database:
         columns = check(self.settings, names, f"{self.where}: {self.settings.table or 'query'}", "data.sql")
 
         def flow() -> Iterator[Mapping[str, Any]]:
-            for part in result.mappings().partitions(BATCH):
-                self.deadline = 0.0
-                yield from (dict(row) for row in part)
-                self._begin()
+            for result in chain([first], results):
+                for part in result.mappings().partitions(BATCH):
+                    self.deadline = 0.0
+                    yield from (dict(row) for row in part)
+                    self._begin()
 
         return columns, flow()
+
+    def _results(self, connection: Connection, query: str) -> Iterator[CursorResult[Any]]:
+        """One result that streams (SQLite), or one for each BATCH rows, from a cursor on the server (PostgreSQL)."""
+        if self.engine.name == "sqlite":
+            options = {"stream_results": True, "max_row_buffer": BATCH, "no_parameters": True}
+            yield connection.execution_options(**options).exec_driver_sql(query)
+            return
+        connection.exec_driver_sql(f"DECLARE danlu NO SCROLL CURSOR FOR {query}")
+        came = BATCH
+        while came == BATCH:
+            result = connection.exec_driver_sql(f"FETCH {BATCH} FROM danlu")
+            came = result.rowcount
+            yield result
 
     def _begin(self) -> None:
         self.deadline = time.monotonic() + self.settings.timeout

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -329,7 +330,7 @@ def postgres():
             "folder": root,
         }
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)
         process.wait(20)
         shutil.rmtree(root, ignore_errors=True)
 
@@ -477,6 +478,19 @@ def test_postgresql_cells_that_python_has_no_value_for(steps, opened, server):
     found = opened(steps("data.sql", url=url, query=query, keep=keep)).documents[0].meta["columns"]
     execute("ALTER ROLE danlu RESET ALL")
     assert {cell: found[name] for cell, name in zip(cells, keep, strict=True)} == cells
+
+
+def test_postgresql_in_ascii_that_holds_big5(steps, opened, server):
+    url, execute = server
+    execute("DROP DATABASE IF EXISTS old")
+    execute("CREATE DATABASE old ENCODING 'SQL_ASCII' TEMPLATE template0")
+    url = url.replace("/postgres", "/old")
+    raw = f"SELECT convert_from('\\x{PROSE.encode('big5').hex()}', 'SQL_ASCII') AS body"
+    with pytest.raises(DataError, match="invalid byte sequence") as caught:
+        steps("data.sql", url=url, query=raw)
+    assert "convert_to(column, 'SQL_ASCII')" in str(caught.value)
+    query = f"SELECT convert_to(body, 'SQL_ASCII') AS body FROM ({raw}) AS notes"
+    assert opened(steps("data.sql", url=url, query=query)).documents[0].text == PROSE
 
 
 @pytest.mark.parametrize(
