@@ -96,17 +96,21 @@ def encoded(record: Record) -> bytes:
 def spread(work: Callable[[T], R], items: Sequence[T], track: Track) -> Iterator[R]:
     """`work` done to each of `items`, the results in the order of the items.
 
-    One item is worked on here; several in as many processes as the machine has cores, or on Ray when the run was
-    started with `--on ray`. `work`, the items and the results must be picklable; what `work` raises is raised here.
+    One item, or blocks that together are no more than one, are worked on here; more in as many processes as the machine
+    has cores, or on Ray when the run was started with `--on ray`. `work`, the items and the results must be picklable; what `work` raises is raised here.
     """
     if track.on != "local":
         from danlu.data.on_ray import spread_on_ray
 
         yield from spread_on_ray(work, items, track)
-    elif len(items) < 2 or cores() < 2:
+    elif len(items) < 2 or cores() < 2 or _small(items):
         yield from map(work, items)
     else:
         yield from _in_processes(work, items)
+
+
+def _small(items: Sequence[object]) -> bool:
+    return sum(item.end - item.start if isinstance(item, Block) else BLOCK for item in items) <= BLOCK
 
 
 def cores() -> int:

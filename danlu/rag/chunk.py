@@ -17,8 +17,8 @@ from danlu.text.sentences import sentences
 
 Span = tuple[int, int]
 
-MARKDOWN = ("markdown", "html")
-"""Formats of documents whose text is Markdown (the HTML reader writes it)."""
+MARKDOWN = ("markdown", "html", "docx", "pptx", "xlsx", "odt", "epub", "csv", "json")
+"""Formats of documents whose text is Markdown (the readers of all but the first write it)."""
 
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")

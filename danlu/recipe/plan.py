@@ -111,13 +111,21 @@ def source_digest(path: Path, exclude: list[str], where: str, track: Track) -> s
     """The hash of a file's bytes, or of the relative names and bytes of a folder's files.
 
     Left out: what is hidden (a name that starts with a dot) and what `exclude` names (patterns of a name at any depth
-    or of a path from the folder).
+    or of a path from the folder). A file of a folder that the system refuses to give counts as that: the step that
+    reads it says so.
     """
+
+    def held(file: Path) -> str:
+        try:
+            return file_digest(file)
+        except PermissionError:
+            return "unreadable"
+
     try:
         if path.is_file():
             return file_digest(path)
         files = list(_source_files(path, exclude))
-        return digest({name: file_digest(path / name) for name in track.over(files, f"reading {path.name}")})
+        return digest({name: held(path / name) for name in track.over(files, f"reading {path.name}")})
     except OSError as error:
         raise DataError(f"a source cannot be read: {error.strerror}", where=f"{where}: {error.filename}") from None
 

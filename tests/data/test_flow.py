@@ -80,6 +80,7 @@ def test_many_processes_and_small_blocks_write_the_same_bytes(steps, opened, mon
     source = steps.documents(**{f"d{at:04}": "字" * (at % 7 + 1) for at in range(1000)})
     one = made_by(steps, source, "one")
     monkeypatch.setattr(flow.blocks, "__defaults__", (5000,))
+    monkeypatch.setattr(flow, "BLOCK", 5000)
     assert len(blocks(source.file("documents.jsonl"))) > 10
     many = made_by(steps, source, "many")
     assert one.content == many.content

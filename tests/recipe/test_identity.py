@@ -11,6 +11,7 @@ import danlu
 from danlu.recipe.code import closure, code_version
 from danlu.recipe.plan import PlannedStep, make_plan
 from danlu.recipe.schema import read_recipe
+from danlu.track import Track
 
 pytestmark = pytest.mark.usefixtures("toys")
 CONTENTS = {"documents": "a" * 64}
@@ -144,3 +145,17 @@ def test_a_real_step_reaches_its_own_room_and_no_sibling() -> None:
     rooms = {name.split(".")[1] for name in reached if name.count(".") > 1}
     assert rooms <= {"data", "text", "model"}
     assert len(code_version("danlu.data.read")) == 64
+
+
+def test_a_file_that_may_not_be_read_does_not_stop_the_plan(kitchen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from danlu.recipe import plan
+
+    def refused(path: Path) -> str:
+        if path.name == "a.txt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return "read"
+
+    monkeypatch.setattr(plan, "file_digest", refused)
+    one = plan.source_digest(kitchen / "texts", [], "read.paths", Track(quiet=True))
+    monkeypatch.setattr(plan, "file_digest", lambda path: "read")
+    assert one != plan.source_digest(kitchen / "texts", [], "read.paths", Track(quiet=True))
