@@ -22,20 +22,16 @@ import argparse
 import gzip
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from dedup import Peak
-from sides import ROOT, finish
+from sides import ROOT, environment, finish, timed
 
 SHARED = ROOT.parent / "shared" / "data"
-ENVIRONMENT = ROOT / ".envs" / "clean"
 PEERS = ["datatrove[io,processing]==0.10.1", "spacy==3.8.18", "jieba==0.42.1"]
 PROCESSES = 2
 
@@ -177,35 +173,11 @@ def verdicts(side: str, out: Path) -> dict[str, str]:
 # Measuring
 
 
-def environment() -> Path:
-    """The Python of datatrove's environment, made when it is not there."""
-    python = ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEERS], check=True, stdout=sys.stderr)
-    return python
-
-
 def run(side: str, folder: Path, out: Path) -> dict[str, float]:
     """Seconds and peak memory (bytes) of one side, from the start of its process to its end."""
-    out.mkdir()
-    python = sys.executable if side == "danlu" else str(environment())
+    python = sys.executable if side == "danlu" else environment("clean", PEERS)
     command = [python, __file__, "--side", side, "--folder", str(folder), "--out", str(out)]
-    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "NUMBA")}
-    log = out / "log.txt"
-    began = time.perf_counter()
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            command, env=os.environ | threads | {"PYTHONPATH": str(ROOT)}, stdout=file, stderr=file
-        )
-        peak = Peak(process.pid)
-        code = process.wait()
-    seconds = time.perf_counter() - began
-    peak.stop()
-    if code:
-        raise SystemExit(f"{side} ended with {code}:\n{log.read_text()[-3000:]}")
-    print(f"{side}: {seconds:.1f} s, {peak.bytes / 2**20:.0f} MiB", file=sys.stderr)
-    return {"seconds": seconds, "peak_memory": peak.bytes}
+    return timed(side, command, out, {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "NUMBA")})
 
 
 def everything(args: argparse.Namespace) -> None:

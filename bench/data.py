@@ -1,11 +1,11 @@
 """The whole data room on files of growing size: throughput should stay flat, memory below a bound.
 
-    python bench/data.py                          100, 250, 500 and 1000 MB; about half an hour on two cores
+    python bench/data.py                          100, 300 and 1000 MB; about half an hour on two cores
     python bench/data.py --sizes 20,100           a quick look
 
 Each size is one JSONL file of documents put together from sentences of Taiwan's statutes (seeded; one in ten is a near
 duplicate of an earlier one), taken by the real command line through read, clean, filter, pii, dedup, instruct and
-split. Memory is the sum of the proportional set sizes (PSS) of the whole process tree, looked at four times a second.
+split. Memory is the sum of the proportional set sizes (PSS) of the whole process tree, looked at five times a second.
 There is no peer: the figures are compared with themselves. The last line is JSON.
 """
 
@@ -21,12 +21,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from sides import RESULTS, ROOT, finish
+from sides import RESULTS, ROOT, Peak, finish
 
 LAWS = ROOT.parent / "shared" / "data" / "corpus" / "tw-law-large.jsonl.gz"
 RECIPE = """\
@@ -44,7 +43,7 @@ steps:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="100,250,500,1000", help="megabytes, with commas between")
+    parser.add_argument("--sizes", default="100,300,1000", help="megabytes, with commas between")
     parser.add_argument("--folder", type=Path, help="where the work is done (a temporary folder)")
     args = parser.parse_args()
     if not LAWS.exists():
@@ -106,11 +105,11 @@ def measured(folder: Path, size: int, sentences: list[str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "danlu", "run", str(recipe), "--store", str(store), "--track", "none", "--quiet"]
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    memory = Memory(process.pid)
+    peak = Peak(process.pid)
     if process.wait():
         raise SystemExit(f"the run of {size} MB failed with exit code {process.returncode}")
     seconds = time.perf_counter() - start
-    peak = memory.stop()
+    peak.stop()
     run = json.loads((store / "runs" / "room" / "run.json").read_text(encoding="utf-8"))
     funnel = {
         step["name"]: {key: block[key] for key in ("came", "kept", "dropped")}
@@ -125,68 +124,21 @@ def measured(folder: Path, size: int, sentences: list[str]) -> dict[str, Any]:
         "documents": documents,
         "seconds": round(seconds, 1),
         "megabytes_per_second": round(size / seconds, 3),
-        "peak_gigabytes": round(peak / 1e9, 3),
+        "peak_gigabytes": round(peak.bytes / 1e9, 3),
         "seconds_by_step": {step["name"]: step["seconds"] for step in run["steps"]},
-        "peak_by_step": memory.by_step(run["steps"]),
+        "peak_by_step": by_step(peak, run["steps"]),
         "funnel": funnel,
     }
 
 
-class Memory:
-    """The highest PSS of a process and all of its descendants, in bytes."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.seen: list[tuple[float, int]] = []
-        self.done = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.thread.start()
-
-    def stop(self) -> int:
-        self.done.set()
-        self.thread.join()
-        return max(used for _, used in self.seen)
-
-    def by_step(self, steps: list[dict[str, Any]]) -> dict[str, float]:
-        """Gigabytes by step, by their seconds counted back from the end."""
-        peaks, end = {}, self.seen[-1][0]
-        for step in reversed(steps):
-            start = end - step["seconds"]
-            within = [used for at, used in self.seen if start <= at <= end]
-            peaks[step["name"]] = round(max(within, default=0) / 1e9, 3)
-            end = start
-        return dict(reversed(peaks.items()))
-
-    def _watch(self) -> None:
-        while not self.done.wait(0.25):
-            self.seen.append((time.perf_counter(), sum(_pss(pid) for pid in _tree(self.pid))))
-
-
-def _tree(root: int) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (OSError, IndexError):
-                continue
-            children.setdefault(parent, []).append(int(entry.name))
-    found, waiting = [], [root]
-    while waiting:
-        pid = waiting.pop()
-        found.append(pid)
-        waiting.extend(children.get(pid, []))
-    return found
-
-
-def _pss(pid: int) -> int:
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
+def by_step(peak: Peak, steps: list[dict[str, Any]]) -> dict[str, float]:
+    """Peak gigabytes by step, by their seconds counted back from the end."""
+    peaks, end = {}, peak.seen[-1][0]
+    for step in reversed(steps):
+        start = end - step["seconds"]
+        peaks[step["name"]] = round(max((used for at, used in peak.seen if start <= at <= end), default=0) / 1e9, 3)
+        end = start
+    return dict(reversed(peaks.items()))
 
 
 def plot(rows: list[dict[str, Any]]) -> None:

@@ -22,17 +22,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sides import ROOT, finish
+from sides import ROOT, environment, finish, timed
 
 LAWS = ROOT.parent / "shared" / "data" / "corpus" / "tw-law-large.jsonl.gz"
-ENVIRONMENT = ROOT / ".envs" / "dedup"
 PEERS = ["datatrove[io,processing]==0.10.1", "text-dedup==0.4.0", "datasketch==2.0.0", "rensa==0.5.0", "xxhash"]
 NAMED = ["datatrove", "text-dedup", "datasketch"]
 THRESHOLD, NGRAM, BANDS, ROWS = 0.8, 5, 25, 5
@@ -260,7 +258,7 @@ def kept_ids(side: str, out: Path) -> set[str]:
     """The ids that a side kept."""
     if side == "text-dedup":
         code = "import sys, datasets; print(*datasets.load_from_disk(sys.argv[1])['id'], sep='\\n')"
-        command = [str(ENVIRONMENT / "bin" / "python"), "-c", code, str(out / "saved")]
+        command = [environment("dedup", PEERS), "-c", code, str(out / "saved")]
         return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
     files = sorted((out / "kept").glob("*.jsonl")) if side == "datatrove" else [out / "kept.jsonl"]
     return {json.loads(line)["id"] for path in files for line in path.read_text("utf-8").splitlines()}
@@ -269,74 +267,11 @@ def kept_ids(side: str, out: Path) -> set[str]:
 # Measuring
 
 
-def environment() -> Path:
-    """The Python of the peers' environment, made when it is not there."""
-    python = ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEERS], check=True, stdout=sys.stderr)
-    return python
-
-
 def run(side: str, folder: Path, out: Path) -> dict[str, float]:
     """Seconds and peak memory (bytes) of one side, from the start of its process to its end."""
-    out.mkdir()
-    python = sys.executable if side == "danlu" else str(environment())
+    python = sys.executable if side == "danlu" else environment("dedup", PEERS)
     command = [python, __file__, "--side", side, "--folder", str(folder), "--out", str(out)]
-    threads = {f"{name}_NUM_THREADS": "2" for name in ("RAYON", "OMP", "NUMBA")}
-    log = out / "log.txt"
-    began = time.perf_counter()
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            command, env=os.environ | threads | {"PYTHONPATH": str(ROOT)}, stdout=file, stderr=file
-        )
-        peak = Peak(process.pid)
-        code = process.wait()
-    seconds = time.perf_counter() - began
-    peak.stop()
-    if code:
-        raise SystemExit(f"{side} ended with {code}:\n{log.read_text()[-3000:]}")
-    print(f"{side}: {seconds:.1f} s, {peak.bytes / 2**20:.0f} MiB", file=sys.stderr)
-    return {"seconds": seconds, "peak_memory": peak.bytes}
-
-
-class Peak(threading.Thread):
-    """Watches a process and its descendants; `bytes` is the highest sum of their proportional set sizes."""
-
-    def __init__(self, process: int) -> None:
-        super().__init__(daemon=True)
-        self.process, self.bytes, self.done = process, 0, threading.Event()
-        self.start()
-
-    def run(self) -> None:
-        while not self.done.wait(0.2):
-            self.bytes = max(self.bytes, sum(map(proportional, descendants(self.process))))
-
-    def stop(self) -> None:
-        self.done.set()
-        self.join()
-
-
-def descendants(process: int) -> list[int]:
-    children = defaultdict(list)
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(path.read_text().rsplit(")", 1)[1].split()[1])
-        except (OSError, IndexError):
-            continue
-        children[parent].append(int(path.parent.name))
-    found = [process]
-    for one in found:
-        found.extend(children[one])
-    return found
-
-
-def proportional(process: int) -> int:
-    try:
-        text = Path(f"/proc/{process}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
+    return timed(side, command, out, {f"{name}_NUM_THREADS": "2" for name in ("RAYON", "OMP", "NUMBA")})
 
 
 def recall(planted: dict[str, float], kept: set[str]) -> dict[str, list[float]]:

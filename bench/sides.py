@@ -13,6 +13,9 @@ import platform
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +50,81 @@ def run_side(file: str, side: str, threads: int, arguments: list[str]) -> dict[s
 def answer(path: str, value: dict[str, Any]) -> None:
     """What a side calls at its end."""
     Path(path).write_text(json.dumps(value | {"peak_memory": peak_memory()}), encoding="utf-8")
+
+
+def environment(name: str, packages: list[str]) -> str:
+    """The Python of an environment of its own for peers whose pins exclude some of ours, made when it is not there."""
+    python = ROOT / ".envs" / name / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(python.parent.parent)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True, stdout=sys.stderr)
+    return str(python)
+
+
+def timed(side: str, command: list[str], out: Path, environment: dict[str, str]) -> dict[str, float]:
+    """Seconds and peak memory (bytes) of a command, from the start of its process to its end; its log is in `out`."""
+    out.mkdir()
+    log = out / "log.txt"
+    began = time.perf_counter()
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, env=os.environ | environment | {"PYTHONPATH": str(ROOT)}, stdout=file, stderr=file
+        )
+        peak = Peak(process.pid)
+        code = process.wait()
+    seconds = time.perf_counter() - began
+    peak.stop()
+    if code:
+        raise SystemExit(f"{side} ended with {code}:\n{log.read_text()[-3000:]}")
+    print(f"{side}: {seconds:.1f} s, {peak.bytes / 2**20:.0f} MiB", file=sys.stderr)
+    return {"seconds": seconds, "peak_memory": peak.bytes}
+
+
+class Peak(threading.Thread):
+    """Watches a process and its descendants, five times a second; `seen` holds (time, the sum of their proportional set
+    sizes in bytes), `bytes` the highest."""
+
+    def __init__(self, process: int) -> None:
+        super().__init__(daemon=True)
+        self.process, self.done = process, threading.Event()
+        self.seen: list[tuple[float, int]] = []
+        self.start()
+
+    @property
+    def bytes(self) -> int:
+        return max(used for _, used in self.seen)
+
+    def run(self) -> None:
+        while True:
+            self.seen.append((time.perf_counter(), sum(map(_proportional, _descendants(self.process)))))
+            if self.done.wait(0.2):
+                return
+
+    def stop(self) -> None:
+        self.done.set()
+        self.join()
+
+
+def _descendants(process: int) -> list[int]:
+    children = defaultdict(list)
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError):
+            continue
+        children[parent].append(int(path.parent.name))
+    found = [process]
+    for one in found:
+        found.extend(children[one])
+    return found
+
+
+def _proportional(process: int) -> int:
+    try:
+        text = Path(f"/proc/{process}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
 
 
 def finish(name: str, line: dict[str, Any], detail: dict[str, Any], packages: list[str]) -> None:

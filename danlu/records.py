@@ -31,7 +31,7 @@ class Document(Record):
     title: str = ""
     format: str = "text"
     licence: str = "unknown"
-    meta: dict[str, Any] = {}
+    meta: dict[str, Any] = Field(default_factory=dict)
 
 
 class Chunk(Record):
@@ -43,7 +43,7 @@ class Chunk(Record):
     text: str
     start: int
     end: int
-    headings: list[str] = []
+    headings: list[str] = Field(default_factory=list)
 
 
 def _empty(value: object) -> bool:
@@ -58,7 +58,7 @@ class ToolCall(Record):
     """A function that an assistant calls; `id` is what the tool's answer refers to, where there is one."""
 
     name: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     id: str = Field(default="", exclude_if=_empty)
 
 
@@ -69,9 +69,9 @@ class Message(Record):
     role: Role
     content: str
     name: str = Field(default="", exclude_if=_empty)
-    tool_calls: list[ToolCall] = Field(default=[], exclude_if=_empty)
+    tool_calls: list[ToolCall] = Field(default_factory=list, exclude_if=_empty)
     tool_call_id: str = Field(default="", exclude_if=_empty)
-    meta: dict[str, Any] = Field(default={}, exclude_if=_empty)
+    meta: dict[str, Any] = Field(default_factory=dict, exclude_if=_empty)
 
 
 class Example(Record):
@@ -90,9 +90,9 @@ class Example(Record):
     end: int = 0
     method: str = ""
     source: str = Field(default="", exclude_if=_empty)
-    tools: list[dict[str, Any]] = Field(default=[], exclude_if=_empty)
+    tools: list[dict[str, Any]] = Field(default_factory=list, exclude_if=_empty)
     label: bool | None = Field(default=None, exclude_if=_none)
-    meta: dict[str, Any] = Field(default={}, exclude_if=_empty)
+    meta: dict[str, Any] = Field(default_factory=dict, exclude_if=_empty)
 
 
 class Preference(Record):
@@ -105,8 +105,8 @@ class Preference(Record):
     document: str = ""
     method: str = Field(default="", exclude_if=_empty)
     source: str = Field(default="", exclude_if=_empty)
-    tools: list[dict[str, Any]] = Field(default=[], exclude_if=_empty)
-    meta: dict[str, Any] = Field(default={}, exclude_if=_empty)
+    tools: list[dict[str, Any]] = Field(default_factory=list, exclude_if=_empty)
+    meta: dict[str, Any] = Field(default_factory=dict, exclude_if=_empty)
 
 
 class Score(Record):

@@ -97,7 +97,8 @@ def spread(work: Callable[[T], R], items: Sequence[T], track: Track) -> Iterator
     """`work` done to each of `items`, the results in the order of the items.
 
     One item, or blocks that together are no more than one, are worked on here; more in as many processes as the machine
-    has cores, or on Ray when the run was started with `--on ray`. `work`, the items and the results must be picklable; what `work` raises is raised here.
+    has cores, or on Ray when the run was started with `--on ray`. `work`, the items and the results must be picklable;
+    what `work` raises is raised here.
     """
     if track.on != "local":
         from danlu.data.on_ray import spread_on_ray

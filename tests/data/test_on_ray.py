@@ -21,7 +21,7 @@ from danlu.track import Track
 
 ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 
-SENTENCES = "今天天氣很好。我們去山上走走。軟件的質量要看測試。圖書館裡有很多書。下午三點開會，請準時。".split("。")
+SENTENCES = ["今天天氣很好", "我們去山上走走", "軟件的質量要看測試", "圖書館裡有很多書", "下午三點開會，請準時", ""]
 
 
 @pytest.fixture(scope="module")
