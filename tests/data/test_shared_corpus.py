@@ -18,7 +18,10 @@ pytestmark = pytest.mark.timeout(1200)
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 OCR = "DANLU_OCR" in os.environ
 LAWS = "data/corpus/tw-law-large.jsonl.gz"
-STAGES = ("data.read", "data.clean", "data.dedup", "data.instruct")
+STAGES = (
+    *("data.read", "data.boilerplate", "data.clean", "data.filter", "data.pii"),
+    *("data.dedup", "data.decontaminate", "data.instruct"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +32,11 @@ def made(tmp_path_factory):
     from conftest import Steps
 
     steps = Steps(tmp_path_factory.mktemp("corpus") / "store")
-    read = steps("data.read", paths=[SHARED], ocr=OCR)
-    clean = steps("data.clean", documents=read)
-    dedup = steps("data.dedup", documents=clean)
-    return dict(zip(STAGES, (read, clean, dedup, steps("data.instruct", documents=dedup)), strict=True))
+    more = {"data.decontaminate": {"sets": [SHARED / "bench" / "tmmlu"]}}
+    found = {"data.read": steps("data.read", paths=[SHARED], ocr=OCR)}
+    for use in STAGES[1:]:
+        found[use] = steps(use, documents=found[STAGES[len(found) - 1]], **more.get(use, {}))
+    return found
 
 
 def lines(artifact, name):
