@@ -18,7 +18,6 @@ from danlu.records import Document
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = [
-    "read.exclude=[README.md, out, python, nlp, datasets]",
     "sft.epochs=0.04",
     "gguf.formats=[q8_0]",
     "parity.tokens=60",
