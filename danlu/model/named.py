@@ -54,7 +54,7 @@ def opened(
     if name.startswith("endpoint:"):
         from danlu.model.endpoint import Endpoint
 
-        url, model = _address(name)
+        url, model = address(name)
         yield Opened(Endpoint(url, model, key_variable=key_variable, timeout=timeout, retries=0), name, at_once)
     elif name.startswith("script:"):
         yield Opened(_script(Path(name.removeprefix("script:"))), name, at_once)
@@ -74,7 +74,7 @@ def problem(name: str, root: str) -> tuple[str, str | None] | None:
     """What is wrong with a Chat's name and the nearest built-in model; None when nothing is. Opens nothing."""
     if name.startswith("endpoint:"):
         try:
-            _address(name)
+            address(name)
         except EndpointError as error:
             return error.problem.what, None
         return None
@@ -108,7 +108,7 @@ def licence(name: str, root: str) -> dict[str, str]:
     return {"licence": "unknown", "terms": "see the terms of the model's provider"}
 
 
-def _address(name: str) -> tuple[str, str]:
+def address(name: str) -> tuple[str, str]:
     """(URL, model) of endpoint:URL#MODEL; EndpointError when it is not written so, or holds a password."""
     url, _, model = name.removeprefix("endpoint:").rpartition("#")
     parts = urlsplit(url)
