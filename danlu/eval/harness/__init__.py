@@ -22,10 +22,10 @@ def load_tasks(
 ) -> list[Task]:
     """The tasks behind some names: of a task, of a group or tag (all of its tasks), or the path of a YAML file.
 
-    `include` are folders with more YAML files; what they define goes before what ships. `data` is a folder of datasets
-    (see `danlu.eval.harness.data`), `limit` the most questions of each task, taken from the beginning. `trust_code` lets
-    `!function` run the Python that lies beside a YAML file; without it such a file is refused. UsageError for a name that
-    nothing has, DataError for a file or a dataset that cannot be read as it says.
+    `include` are folders with more YAML files; what they define goes before what ships. `data` is a folder of
+    datasets (see `danlu.eval.harness.data`), `limit` the most questions of each task, taken from the beginning.
+    `trust_code` lets `!function` run the Python that lies beside a YAML file; without it such a file is refused.
+    UsageError for a name that nothing has, DataError for a file or a dataset that cannot be read as it says.
     """
     from danlu.eval.harness.find import Finder
     from danlu.eval.harness.task import HarnessTask

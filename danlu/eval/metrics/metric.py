@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple
 class Answered:
     """One question with what a model made of it. A task fills in what its kind has.
 
-    multiple_choice: `choices`, and for each of them `logs` (log-likelihood in nats), `greedy` and `tokens`; `target` is the
-    place of the right choice, or the places; `unconditional` has the log-likelihoods without the question when a metric
-    asks for them. loglikelihood: one entry in `logs`, `greedy`, `tokens`; `target` is the text that was scored.
-    loglikelihood_rolling: one entry in `logs` and `tokens`; `target` is the whole text. generate_until: `text` is what the
-    model wrote, after the filters (a string, or what a filter makes of it); `target` is a reference, or a list of them.
-    `options` are the metric's own arguments from the task's file.
+    multiple_choice: `choices`, and for each of them `logs` (log-likelihood in nats), `greedy` and `tokens`; `target`
+    is the place of the right choice, or the places; `unconditional` has the log-likelihoods without the question when
+    a metric asks for them. loglikelihood: one entry in `logs`, `greedy`, `tokens`; `target` is the text that was
+    scored. loglikelihood_rolling: one entry in `logs` and `tokens`; `target` is the whole text. generate_until:
+    `text` is what the model wrote, after the filters (a string, or what a filter makes of it); `target` is a
+    reference, or a list of them. `options` are the metric's own arguments from the task's file.
     """
 
     fields: Mapping[str, Any]
@@ -41,11 +41,11 @@ class Ratio(NamedTuple):
 class Aggregation:
     """How the measures of many questions become one number.
 
-    `of` takes the measures (floats, `Ratio`s, or whatever the metric's `sample` returns) and gives the number. `error` says
-    what its standard error is: "mean" (sample standard deviation over the root of n; needs floats), "ratio" (linearised;
-    needs `Ratio`s), "log-ratio" (the same of exp(ratio), by the delta method), "bootstrap" (`resamples` draws of the
-    questions, as lm-evaluation-harness draws them) or "none". `resample`, where given, computes `of` for many draws at once:
-    (measures, places: int64 [draws, n]) → float64 [draws].
+    `of` takes the measures (floats, `Ratio`s, or whatever the metric's `sample` returns) and gives the number.
+    `error` says what its standard error is: "mean" (sample standard deviation over the root of n; needs floats),
+    "ratio" (linearised; needs `Ratio`s), "log-ratio" (the same of exp(ratio), by the delta method), "bootstrap"
+    (`resamples` draws of the questions, as lm-evaluation-harness draws them) or "none". `resample`, where given,
+    computes `of` for many draws at once: (measures, places: int64 [draws, n]) → float64 [draws].
     """
 
     name: str
@@ -72,10 +72,11 @@ RATIO = Aggregation("ratio", _ratio, "ratio")
 class Metric:
     """A metric: its name in a task's file, its direction and unit, the kinds of task that it can measure, and how.
 
-    `sample` measures one question: a float, a `Ratio`, or any item that `aggregate` understands (a prediction with its
-    reference). `each` turns such an item into the number by which two models are compared question by question; None when
-    there is none. `options` names the arguments that a task's file may give. `unconditional` asks for `Answered.unconditional`.
-    A metric that cannot measure a question (a reference is missing) raises a DataError; it never returns zero for that.
+    `sample` measures one question: a float, a `Ratio`, or any item that `aggregate` understands (a prediction with
+    its reference). `each` turns such an item into the number by which two models are compared question by question;
+    None when there is none. `options` names the arguments that a task's file may give. `unconditional` asks for
+    `Answered.unconditional`. A metric that cannot measure a question (a reference is missing) raises a DataError; it
+    never returns zero for that.
     """
 
     name: str

@@ -1,0 +1,131 @@
+"""Metrics of multiple choice: which choice the model finds most likely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from danlu.errors import DataError
+from danlu.eval.metrics.metric import Aggregation, Answered, Metric
+
+CHOICE = ("multiple_choice",)
+
+
+def _places(answered: Answered) -> list[int]:
+    target = answered.target
+    return [int(place) for place in target] if isinstance(target, list) else [int(target)]
+
+
+def _right(answered: Answered, measures: Any) -> float:
+    """1.0 when the highest measure (the first of equals) is that of a right choice, else 0.0."""
+    return float(int(np.argmax(measures)) in _places(answered))
+
+
+def _acc(answered: Answered) -> float:
+    return _right(answered, answered.logs) if answered.choices else float(answered.greedy[0])
+
+
+def _acc_norm(answered: Answered) -> float:
+    return _right(answered, _over(answered.logs, [len(choice) for choice in answered.choices]))
+
+
+def _acc_bytes(answered: Answered) -> float:
+    return _right(answered, _over(answered.logs, [len(choice.encode()) for choice in answered.choices]))
+
+
+def _over(logs: Sequence[float], lengths: Sequence[int]) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.array(logs) / np.array(lengths, dtype=float)
+
+
+def _acc_mutual_info(answered: Answered) -> float:
+    return _right(answered, np.array(answered.logs) - np.array(answered.unconditional))
+
+
+def _one(answered: Answered, name: str) -> int:
+    places = _places(answered)
+    if len(places) != 1 or isinstance(answered.target, list):
+        raise DataError(f"{name} needs one right choice a question, this one has {len(places)}")
+    return places[0]
+
+
+def _brier(answered: Answered) -> float:
+    logs = np.array(answered.logs)
+    shares = np.exp(logs - logs.max())
+    shares /= shares.sum()
+    shares[_one(answered, "brier_score")] -= 1.0
+    return float((shares**2).sum())
+
+
+def _pair(answered: Answered) -> tuple[int, int]:
+    return _one(answered, "f1 or mcc"), int(np.argmax(answered.logs))
+
+
+def _same(item: tuple[Any, Any]) -> float:
+    return float(item[0] == item[1])
+
+
+def _f1(items: Sequence[tuple[int, int]]) -> float:
+    return float(_f1s(items, np.arange(len(items))[None])[0])
+
+
+def _f1s(items: Sequence[tuple[int, int]], places: Any) -> Any:
+    gold, said = _columns(items)
+    if len(set(gold) | set(said)) > 2 or not {*gold, *said} <= {0, 1}:
+        raise DataError("f1 over the places of choices needs two classes, 0 and 1", next="use mcc or acc")
+    both, either = ((gold == 1) & (said == 1)), (gold == 1).astype(int) + (said == 1).astype(int)
+    tops, bottoms = 2.0 * both[places].sum(1), either[places].sum(1)
+    return np.divide(tops, bottoms, out=np.zeros_like(tops), where=bottoms > 0)
+
+
+def _mcc(items: Sequence[tuple[int, int]]) -> float:
+    return float(_mccs(items, np.arange(len(items))[None])[0])
+
+
+def _mccs(items: Sequence[tuple[int, int]], places: Any) -> Any:
+    """Matthews' correlation of several classes (Gorodkin, 2004), 0 where it is not defined."""
+    gold, said = _columns(items)
+    classes = sorted(set(gold) | set(said))
+    drawn_gold, drawn_said = gold[places], said[places]
+    n = float(places.shape[1])
+    right = (drawn_gold == drawn_said).sum(1)
+    true = np.stack([(drawn_gold == kind).sum(1) for kind in classes], 1).astype(float)
+    told = np.stack([(drawn_said == kind).sum(1) for kind in classes], 1).astype(float)
+    top = right * n - (true * told).sum(1)
+    bottom = np.sqrt((n * n - (told**2).sum(1)) * (n * n - (true**2).sum(1)))
+    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+
+
+def _columns(items: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
+    gold, said = zip(*items, strict=True)
+    return np.array(gold), np.array(said)
+
+
+def _likelihood(items: Sequence[tuple[Any, Sequence[float]]]) -> float:
+    return sum(_log(item) for item in items) / len(items)
+
+
+def _log(item: tuple[Any, Sequence[float]]) -> float:
+    gold, logs = item
+    return max(logs[place] for place in gold) if isinstance(gold, list) else float(logs[gold])
+
+
+def _mean(measures: Sequence[float]) -> float:
+    return sum(measures) / len(measures)
+
+
+F1_OF_ALL = Aggregation("f1", _f1, "bootstrap", 100_000, _f1s)
+MATTHEWS = Aggregation("matthews_corrcoef", _mcc, "bootstrap", 100_000, _mccs)
+BRIER_OF_ALL = Aggregation("brier_score", _mean, "mean")
+MEAN_LOG = Aggregation("likelihood", _likelihood, "none")
+
+ACC = Metric("acc", "higher", "share right", ("loglikelihood", "multiple_choice"), _acc)
+ACC_NORM = Metric("acc_norm", "higher", "share right", CHOICE, _acc_norm)
+ACC_BYTES = Metric("acc_bytes", "higher", "share right", CHOICE, _acc_bytes)
+ACC_MUTUAL_INFO = Metric("acc_mutual_info", "higher", "share right", CHOICE, _acc_mutual_info, unconditional=True)
+BRIER_SCORE = Metric("brier_score", "lower", "squared error", CHOICE, _brier, BRIER_OF_ALL)
+F1 = Metric("f1", "higher", "F1 of class 1", CHOICE, _pair, F1_OF_ALL, _same)
+MCC = Metric("mcc", "higher", "correlation", CHOICE, _pair, MATTHEWS, _same)
+LIKELIHOOD = Metric("likelihood", "higher", "nats", CHOICE, lambda a: (a.target, a.logs), MEAN_LOG, _log)
