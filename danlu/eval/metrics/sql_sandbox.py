@@ -123,7 +123,7 @@ def run(connection: sqlite3.Connection, guard: Guard, query: str) -> dict[str, A
 
 def _reason(error: Exception) -> str:
     text = str(error)
-    if "too big" in text or "too large" in text or "out of memory" in text:
+    if any(word in text for word in ("too big", "too large", "out of memory", "disk I/O", "disk is full")):
         return "too-large"
     return "several-statements" if "one statement at a time" in text else "invalid"
 

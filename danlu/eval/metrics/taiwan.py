@@ -1,0 +1,35 @@
+"""Taiwan usage of what a model writes: mainland terms and Simplified characters, by `danlu.text`.
+
+`taiwan_usage` is hits per 1,000 characters (white space not counted) over all answers; `traditional` the share of the answers
+with Chinese in which not one character is Simplified. An answer without Chinese has no part in the second.
+
+Not covered: what `danlu.text.usage` does not find (grammar, style, terms that no table lists); whether the answer is right.
+An empty answer has no hit: read the score beside the number of characters that were written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from danlu.text import variants
+from danlu.text.script import script
+from danlu.text.usage import find
+
+
+@dataclass(frozen=True)
+class Usage:
+    """`traditional` is None for an answer without Chinese."""
+
+    hits: int
+    characters: int
+    traditional: float | None
+    found: tuple[str, ...] = ()
+
+
+def usage(answer: str) -> Usage:
+    """The hits of one answer and the words that were found."""
+    hits = find(answer)
+    characters = sum(not c.isspace() for c in answer)
+    chinese = script(answer) != "other"
+    simplified = bool(variants.simplified().keys() & set(answer))
+    return Usage(len(hits), characters, float(not simplified) if chinese else None, tuple(hit.found for hit in hits))
