@@ -88,3 +88,4 @@ class Metric:
     each: Callable[[Any], float | Ratio] | None = None
     options: tuple[str, ...] = ()
     unconditional: bool = False
+    signature: Callable[[Mapping[str, Any]], str] | None = None
