@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ GONE = 0xFFFFFFFD
 MANY = 0x80000000
 
 _SHORT = 48
-_COMPOSED = 0x30000
+_COMPOSED = (*range(0x3400), *range(0xA000, 0xAC00), *range(0xF900, 0x20000))
 _JAMO = frozenset((*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)))
 
 
@@ -76,17 +77,22 @@ class Folding:
         numpy = need("numpy", "data")
         self.table: Codes = numpy.full(0x110000, UNKNOWN, numpy.uint32)
         self.many: list[str] = []
+        self._learning = threading.Lock()
 
     def learn(self, codes: Codes) -> None:
-        for code in sorted(set(codes.tolist())):
-            stays = folded(code)
-            if stays is None or not stays:
-                self.table[code] = CONTEXT if stays is None else GONE
-            elif len(stays) == 1:
-                self.table[code] = ord(stays)
-            else:
-                self.table[code] = MANY + len(self.many)
-                self.many.append(stays)
+        """Fill in these characters. Several threads may: an entry never changes, and `many` has what it refers to."""
+        with self._learning:
+            for code in sorted(set(codes.tolist())):
+                if self.table[code] == UNKNOWN:
+                    self.table[code] = self._entry(folded(code))
+
+    def _entry(self, stays: str | None) -> int:
+        if not stays:
+            return CONTEXT if stays is None else GONE
+        if len(stays) == 1:
+            return ord(stays)
+        self.many.append(stays)
+        return MANY + len(self.many) - 1
 
 
 @lru_cache(maxsize=1)
@@ -110,7 +116,8 @@ def folded(code: int) -> str | None:
 
 @lru_cache(maxsize=1)
 def _seconds() -> frozenset[str]:
-    """The characters that a canonical composition may join to the one before."""
-    pairs = (unicodedata.decomposition(chr(code)).split() for code in range(_COMPOSED))
+    """The characters that a canonical composition may join to the one before. Ideographs and Hangul syllables, which no
+    table decomposes into two, are not looked at."""
+    pairs = (unicodedata.decomposition(chr(code)).split() for code in _COMPOSED)
     found = {chr(int(pair[1], 16)) for pair in pairs if len(pair) == 2 and not pair[0].startswith("<")}
     return frozenset(found) | {chr(code) for code in _JAMO}

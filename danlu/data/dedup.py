@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from danlu.artifact import Artifact, Draft
 from danlu.data.core import core as core
@@ -108,7 +106,8 @@ class Dedup(Step[DedupSettings]):
         batches = corpus.batches(minhash.np.flatnonzero(twin < 0), count, self.settings.ngram, out.work)
         bar = track.bar("compare", sum(len(batch.members) for batch in batches), unit="document")
         alone = sum(int(batch.sizes.sum()) for batch in batches) < _ALONE
-        compared = map(self._compare, batches) if alone else spread(self._compare, batches, Track(quiet=True))
+        local = Track(quiet=True)
+        compared = map(self._compare, batches) if alone else spread(self._compare, batches, local, threads=True)
         for members, twins, similarities in compared:
             found = twins >= 0
             twin[members[found]] = twins[found]
@@ -142,7 +141,7 @@ class Dedup(Step[DedupSettings]):
         with ExitStack() as stack:
             count, _ = bands(self.settings.threshold)
             files = [stack.enter_context(band_file(work, band).open("wb")) for band in range(count)]
-            signed = spread(self._sign, [part for part, _ in parts], track)
+            signed = spread(self._sign, [part for part, _ in parts], track, threads=True)
             for signs, (_, file) in zip(signed, parts, strict=True):
                 corpus.add(signs, file)
                 for band, output in enumerate(files):
@@ -156,19 +155,19 @@ class Dedup(Step[DedupSettings]):
         from hashlib import blake2b
 
         from danlu.data import minhash
+        from danlu.data.columns import columns
 
         np = minhash.np
-        heads, starts, sizes = read_heads(block)
-        codes, bounds = minhash.cores([head["text"] for head in heads])
-        ids = [head["id"].encode() for head in heads]
+        held = columns(block)
+        codes, bounds = minhash.folded(held.codes, held.bounds)
         raw = memoryview(codes.tobytes())
         ends = (4 * bounds).tolist()
         digests = b"".join([blake2b(raw[a:b], digest_size=16).digest() for a, b in pairwise(ends)])
         return Signs(
-            b"".join(ids),
-            np.fromiter(map(len, ids), np.int64, len(ids)),
-            np.array(starts, np.int64),
-            np.array(sizes, np.int64),
+            held.ids,
+            held.id_sizes,
+            block.start + held.starts,
+            held.sizes,
             np.diff(bounds),
             np.frombuffer(digests, np.uint64).reshape(-1, 2),
             self._bands(codes, bounds),
@@ -184,14 +183,15 @@ class Dedup(Step[DedupSettings]):
     def _compare(self, batch: Batch) -> tuple[Array, Array, Array]:
         """(members, the kept document that each repeats or -1, their similarity), in the order of the ids."""
         from danlu.data import minhash
+        from danlu.data.columns import columns
 
         np = minhash.np
         entries = int(np.unpackbits(batch.shared).sum())
         kept = minhash.Kept(len(batch.members), int(batch.lengths.sum()), entries)
         twins, similarities = [], []
         for start, end in cuts(np.cumsum(batch.sizes) - batch.sizes, _PART):
-            texts = [read_head(line)["text"] for line in batch.lines(start, end)]
-            codes, bounds = minhash.cores(texts)
+            held = columns(joined(batch.lines(start, end)))
+            codes, bounds = minhash.folded(held.codes, held.bounds)
             hashes = self._bands(codes, bounds)
             names, shared = batch.members[start:end], batch.shared[start:end]
             twin, similarity = kept.resolve(
@@ -211,18 +211,17 @@ class Dedup(Step[DedupSettings]):
                 output.write(b"\n")
         reasons: Counter[str] = Counter()
         dropped = order[twin[order] >= 0]
-        texts = (read_head(line) for line in corpus.each(dropped))
-        named = zip(dropped.tolist(), twin[dropped].tolist(), similarity[dropped].tolist(), texts, strict=True)
         exact = np.all(corpus.digests[dropped] == corpus.digests[twin[dropped]], axis=1).tolist()
+        named = zip(dropped.tolist(), twin[dropped].tolist(), similarity[dropped].tolist(), exact, strict=True)
         rows: list[list[str]] = []
         with out.file("dropped.jsonl").open("wb") as output:
-            for (_, first, value, head), same in zip(named, exact, strict=True):
+            for (at, first, value, same), source in zip(named, corpus.sources(dropped), strict=True):
                 reason = "exact-duplicate" if same else "near-duplicate"
                 reasons[reason] += 1
-                detail = f"of {corpus.id(first)}, similarity {value:.3f}"
-                output.write(drop_line(head, reason, detail))
+                id, detail = corpus.id(at), f"of {corpus.id(first)}, similarity {value:.3f}"
+                output.write(drop_line(id, source, reason, detail))
                 if len(rows) < 20:
-                    rows.append([head["id"], reason, detail])
+                    rows.append([id, reason, detail])
         if rows:
             out.table(f"Duplicates ({len(rows)} of {len(dropped)})", ["document", "reason", "detail"], rows)
         return reasons
@@ -285,57 +284,27 @@ class Dedup(Step[DedupSettings]):
         return +Counter({"all-repeated": counts["all-repeated"]})
 
 
-class Head(TypedDict):
-    """The fields of a Document that are needed here; the line itself is copied, not written anew."""
-
-    id: str
-    source: str
-    text: str
-
-
-@lru_cache(maxsize=1)
-def _head() -> TypeAdapter[Head]:
-    return TypeAdapter(Head)
-
-
-def read_head(line: bytes) -> Head:
-    return _head().validate_json(line)
-
-
-def read_heads(block: Block) -> tuple[list[Head], list[int], list[int]]:
-    """(heads, the byte that each line starts at, its size without the line end) of a block with documents."""
-    heads: list[Head] = []
-    starts: list[int] = []
-    sizes: list[int] = []
-    at = block.start
-    read = _head().validate_json
-    for line in block.read().split(b"\n"):
-        if line.strip():
-            try:
-                heads.append(read(line))
-            except ValidationError:
-                for _ in block.records():
-                    pass
-                raise
-            starts.append(at)
-            sizes.append(len(line))
-        at += len(line) + 1
-    return heads, starts, sizes
-
-
 def laid_out(block: Block) -> tuple[Array, Array]:
     """(codes, bounds) of the texts of a block."""
-    from danlu.data import minhash
+    from danlu.data.columns import columns
 
-    heads, _, _ = read_heads(block)
-    return minhash.laid([head["text"] for head in heads])
+    held = columns(block)
+    return held.codes, held.bounds
 
 
-def drop_line(head: Head, reason: str, detail: str) -> bytes:
+def joined(found: Iterator[bytes]) -> Block:
+    """Lines as a block of their own."""
+    data = b"\n".join(found)
+    return Block("", 0, len(data), 1, data.count(b"\n") + 1, data)
+
+
+def drop_line(id: str, source: str, reason: str, detail: str) -> bytes:
     """The line of a Drop as `danlu.records.write_jsonl` writes it."""
-    drop = {"detail": detail, "id": head["id"], "reason": reason, "source": head["source"]}
-    assert drop.keys() == Drop.model_fields.keys()
-    return json.dumps(drop, ensure_ascii=False).encode() + b"\n"
+    told = ", ".join(
+        f'"{name}": {encode_basestring(value)}'
+        for name, value in (("detail", detail), ("id", id), ("reason", reason), ("source", source))
+    )
+    return f"{{{told}}}\n".encode()
 
 
 class Signs(NamedTuple):
@@ -398,7 +367,7 @@ class Corpus:
         np.cumsum(id_sizes, out=self.id_starts[1:])
 
     def id(self, at: int) -> str:
-        return str(self.ids[self.id_starts[at] : self.id_starts[at + 1]].tobytes(), "utf-8")
+        return self._ids[self.id_starts[at] : self.id_starts[at + 1]].decode()
 
     def order(self) -> Array:
         """The documents in the order of their ids; DataError when two different ones have one id."""
@@ -467,6 +436,15 @@ class Corpus:
     def each(self, which: Array) -> Iterator[bytes]:
         """The lines of these documents, without line ends."""
         return lines(self.paths, self.files[which], self.starts[which], self.sizes[which])
+
+    def sources(self, which: Array) -> Iterator[str]:
+        """Where these documents come from."""
+        from danlu.data.columns import columns
+        from danlu.data.minhash import np
+
+        for start, end in cuts(np.cumsum(self.sizes[which]) - self.sizes[which], _PART):
+            if end > start:
+                yield from columns(joined(self.each(which[start:end]))).sources.to_pylist()
 
 
 def artifacts(inputs: Mapping[str, Artifact], field: str) -> list[Artifact]:

@@ -15,6 +15,7 @@ import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -93,12 +94,12 @@ def encoded(record: Record) -> bytes:
     return json.dumps(record.model_dump(), ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
 
-def spread(work: Callable[[T], R], items: Sequence[T], track: Track) -> Iterator[R]:
+def spread(work: Callable[[T], R], items: Sequence[T], track: Track, threads: bool = False) -> Iterator[R]:
     """`work` done to each of `items`, the results in the order of the items.
 
     One item, or blocks that together are no more than one, are worked on here; more in as many processes as the machine
-    has cores, or on Ray when the run was started with `--on ray`. `work`, the items and the results must be picklable;
-    what `work` raises is raised here.
+    has cores, or in threads where `work` lets go of the interpreter's lock, or on Ray when the run was started with
+    `--on ray`. `work`, the items and the results must be picklable; what `work` raises is raised here.
     """
     if track.on != "local":
         from danlu.data.on_ray import spread_on_ray
@@ -106,6 +107,10 @@ def spread(work: Callable[[T], R], items: Sequence[T], track: Track) -> Iterator
         yield from spread_on_ray(work, items, track)
     elif len(items) < 2 or cores() < 2 or _small(items):
         yield from map(work, items)
+    elif threads:
+        from concurrent.futures import ThreadPoolExecutor
+
+        yield from _in_order(ThreadPoolExecutor(cores()), work, items)
     else:
         yield from _in_processes(work, items)
 
@@ -120,24 +125,30 @@ def cores() -> int:
 
 
 def _in_processes(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    from concurrent.futures import Future, ProcessPoolExecutor
+    from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
     count = min(cores(), len(items))
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_worker)
-    under_way: deque[Future[R]] = deque()
-    rest = iter(items)
     try:
-        under_way.extend(pool.submit(work, item) for item in islice(rest, 2 * count))
-        while under_way:
-            result = under_way.popleft().result()
-            under_way.extend(pool.submit(work, item) for item in islice(rest, 1))
-            yield result
+        yield from _in_order(pool, work, items)
     except BrokenProcessPool:
         raise DataError(
             "a worker process was killed, by the system for want of memory most likely",
             next="free some memory, then run the same command again: finished steps are kept",
         ) from None
+
+
+def _in_order(pool: Executor, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """The results in the order of the items, a few of which are under way at once; the pool is closed at the end."""
+    under_way: deque[Future[R]] = deque()
+    rest = iter(items)
+    try:
+        under_way.extend(pool.submit(work, item) for item in islice(rest, 2 * cores()))
+        while under_way:
+            result = under_way.popleft().result()
+            under_way.extend(pool.submit(work, item) for item in islice(rest, 1))
+            yield result
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -55,7 +55,11 @@ def laid(texts: Sequence[str]) -> tuple[Array, Array]:
 
 def cores(texts: Sequence[str]) -> tuple[Array, Array]:
     """(codes, bounds) of `danlu.data.core.core` of each text."""
-    codes, bounds = laid(texts)
+    return folded(*laid(texts))
+
+
+def folded(codes: Array, bounds: Array) -> tuple[Array, Array]:
+    """(codes, bounds) of `danlu.data.core.core` of each text of (codes, bounds)."""
     known = folding()
     new = unknown(codes, known.table)
     if new.size:
@@ -68,7 +72,8 @@ def cores(texts: Sequence[str]) -> tuple[Array, Array]:
         return out, out_bounds
     pieces = [out[start:end] for start, end in pairwise(out_bounds)]
     for one in at.tolist():
-        pieces[one] = code_points(whole(texts[one]) or texts[one])
+        text = str(codes[bounds[one] : bounds[one + 1]].tobytes(), "utf-32-le", "surrogatepass")
+        pieces[one] = code_points(whole(text) or text)
     out_bounds[1:] = np.cumsum([len(piece) for piece in pieces])
     return np.concatenate(pieces), out_bounds
 
