@@ -115,8 +115,10 @@ def board(found: Sequence[Stored]) -> Board:
                 column = Column(task.task, score.name, task.version, score.version, task.shots)
                 replaced += column in cells
                 cells[column] = Cell(score, task, stored)
+    asked = Counter(task for cells in rows.values() for task in {column.task for column in cells})
     columns = sorted(
-        {column for cells in rows.values() for column in cells}, key=lambda one: (one.task, _order(rows, one))
+        {column for cells in rows.values() for column in cells},
+        key=lambda one: (-asked[one.task], one.task, _order(rows, one)),
     )
     for column in columns:
         held = {key: cells[column] for key, cells in rows.items() if column in cells}
@@ -227,8 +229,8 @@ def _table(made: Board) -> str:
 def _head(column: Column, made: Board) -> str:
     cell = next(row.cells[column] for row in made.rows if column in row.cells)
     way = "越高越好" if cell.score.better == "higher" else "越低越好"
-    version = column.version if column.scored in ("", column.version) else f"{column.version}／{column.scored}"
-    facts = f"{column.shots} 個範例 · 版本 {escape(version)}"
+    scored = "" if column.scored in ("", column.version) else f" · 分數版本 {column.scored}"
+    facts = escape(f"{column.shots} 個範例 · 版本 {column.version}{scored}")
     return (
         f'<th scope="col" class="number" aria-sort="none" data-task="{escape(column.task)}" '
         f'data-better="{cell.score.better}" title="{escape(cell.task.title or column.task)}"><button type="button">'
@@ -239,25 +241,26 @@ def _head(column: Column, made: Board) -> str:
 
 
 def _row(row: Row, made: Board) -> str:
-    cells = "".join(_cell(row.cells.get(column), column) for column in made.columns)
-    facts = "".join(f"<small>{escape(fact)}</small>" for fact in row.facts[:2])
+    cells = "".join(_cell(row.cells.get(column), column, made) for column in made.columns)
+    facts = f"<small>{escape(' · '.join(fact.partition(' ')[2] for fact in row.facts[:2]))}</small>"
     return (
         f'<tr data-name="{escape(row.name)}"><th scope="row">{escape(row.name)}'
         f"<small>{escape(row.fingerprint[:10])}</small>{facts}</th>{cells}</tr>"
     )
 
 
-def _cell(cell: Cell | None, column: Column) -> str:
+def _cell(cell: Cell | None, column: Column, made: Board) -> str:
     task = f'data-task="{escape(column.task)}"'
     if cell is None:
         return f'<td class="number none" {task}>–</td>'
     score = cell.score
     first, last = cell.rank
-    rank = f"第 {first} 名" if first == last else f"第 {first}–{last} 名"
+    alone = sum(column in row.cells for row in made.rows) == 1
+    rank = "沒有對手" if alone else f"第 {first} 名" if first == last else f"第 {first}–{last} 名"
     error = score.stderr if score.stderr is not None and math.isfinite(score.stderr) else None
     shown = f' <span class="se">± {error:.{places(error)}f}</span>' if error is not None else ""
     marks = "".join(f'<small class="mark" title="{escape(_why(mark))}">{escape(mark)}</small>' for mark in cell.marks)
-    best = " best" if first == 1 else ""
+    best = " best" if first == 1 and not alone else ""
     order = f' data-value="{score.value!r}"' if math.isfinite(score.value) else ""
     return (
         f'<td class="number{best}" {task}{order}><b>{number(score.value, error)}</b>{shown}'

@@ -129,18 +129,18 @@ def test_numbers_are_as_precise_as_their_errors():
 
 @pytest.fixture
 def full(lab):
-    """Five models on four tasks, as a store may hold them."""
+    """Five models on four tasks, as a store may hold them. All numbers are drawn."""
     subjects = ["物理", "化學", "臺灣歷史", "會計學", "資訊安全", "中醫診斷學", "國文", "地理"]
-    strength = {"gemma-3-270m": 0.27, "gemma-3-270m-tutor": 0.34, "smollm2-135m": 0.25, "llama-3.2-1b": 0.44}
+    strength = {"demo-270m": 0.27, "demo-270m-tutor": 0.34, "demo-135m": 0.25, "demo-1b": 0.44}
     easy = {"物理": -0.05, "國文": 0.12, "臺灣歷史": 0.08, "資訊安全": 0.1}
 
     def right(name, share, count):
         chance = random.Random(name)
         return [float(chance.random() < share + easy.get(subjects[at % 8], 0.0)) for at in range(count)]
 
-    for name, share in {**strength, "breeze-7b": 0.58}.items():
-        count = 160 if name == "llama-3.2-1b" else 400
-        data = {"digest": "ab12", "source": "ikala/tmmluplus"}
+    for name, share in {**strength, "demo-7b": 0.58}.items():
+        count = 160 if name == "demo-1b" else 400
+        data = {"digest": "ab12", "source": "demo"}
         tmmlu = lab.task("tmmluplus", title="臺灣的多學科選擇題", data=data, prompt="p")
         span = [min(1.0, share + 0.3) * random.Random(f"{name}{at}").random() ** 0.5 for at in range(150)]
         usage = [abs(random.Random(f"u{name}{at}").gauss(2.4 - 3 * share, 0.9)) for at in range(80)]
@@ -152,11 +152,11 @@ def full(lab):
             (lab.task("drcd", "f1", kind="generate_until", shots=1), lab.samples(span, "f1")),
             (usual.model_copy(update={"scores": scores, "came": 80}), hits),
         ]
-        if name != "breeze-7b":
-            version = "2" if name == "smollm2-135m" else "1"
+        if name != "demo-7b":
+            version = "2" if name == "demo-135m" else "1"
             task = lab.task("belebele", version=version, shots=0, failures={"too-long": 2} if version == "2" else {})
             tasks.append((task, lab.samples(right(f"b{name}", share, 200))))
-        facts = {"backend": "llama.cpp q4_k_m" if name == "breeze-7b" else "transformers 5", "dtype": "bfloat16"}
+        facts = {"backend": "llama.cpp q4_k_m" if name == "demo-7b" else "transformers 5", "dtype": "bfloat16"}
         lab.keep(name, tasks, facts=facts, fingerprint=f"{random.Random(name).getrandbits(64):016x}")
     return board(all_results(lab.store))
 
@@ -181,7 +181,7 @@ def test_a_reader_sorts_filters_and_toggles(full, tmp_path):
             folder = DOCS if os.environ.get("DANLU_SCREENSHOTS") == "1" and scheme == "light" else tmp_path
             page.screenshot(path=folder / ("leaderboard.png" if scheme == "light" else "leaderboard-dark.png"))
         heads = page.locator("#board thead th")
-        place = {one.task: at for at, one in enumerate(full.columns, 1)}
+        place = {one.task: at for at, one in reversed(list(enumerate(full.columns, 1)))}
 
         def values(at):
             cells = [row.nth(at - 1) for row in (r.locator("td") for r in page.locator("#board tbody tr").all())]
@@ -190,7 +190,7 @@ def test_a_reader_sorts_filters_and_toggles(full, tmp_path):
         tmmlu, hits, belebele = place["tmmluplus"], place["taiwan_usage"], place["belebele"]
         heads.nth(tmmlu).locator("button").click()
         assert heads.nth(tmmlu).get_attribute("aria-sort") == "descending"
-        assert page.locator("#board tbody th").first.inner_text().startswith("breeze-7b")
+        assert page.locator("#board tbody th").first.inner_text().startswith("demo-7b")
         found = [float(value) for value in values(tmmlu)]
         assert found == sorted(found, reverse=True)
         heads.nth(tmmlu).locator("button").click()
@@ -204,7 +204,7 @@ def test_a_reader_sorts_filters_and_toggles(full, tmp_path):
         heads.nth(0).locator("button").click()
         names = [text.split("\n")[0] for text in page.locator("#board tbody th").all_inner_texts()]
         assert names == sorted(names)
-        page.fill("#search", "GEMMA")
+        page.fill("#search", "DEMO-270")
         assert page.locator("#board tbody tr:visible").count() == 2
         page.fill("#search", "")
         page.locator("[data-show=drcd]").click()
