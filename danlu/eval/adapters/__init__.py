@@ -8,8 +8,9 @@ A task's file names one, with its own arguments where it has some::
       adapter: {name: needle, lengths: [1000, 4000]}
 
 `read_rows` looks for the adapter's files in the data folder: in `<data>/<dataset_path>`, in its last part, in
-`<data>/<place>` for each of the adapter's places, and in `<data>` itself. None means that the folder holds no such file: the
-dataset is then read as any other. Few-shot examples come from the split that the task's file names, read in the same way.
+`<data>/<place>` for each of the adapter's places, and in `<data>` itself. None means that the folder holds no such
+file: the dataset is then read as any other. Few-shot examples come from the split that the task's file names, read in
+the same way.
 
 To add one, write a function in a file of this folder and one row in `ADAPTERS`.
 """
@@ -30,8 +31,8 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rows:
-    """The questions of one split. `came` = len(rows) + sum(dropped): nothing is lost without a reason. `files` are those
-    that were read."""
+    """The questions of one split. `came` = len(rows) + sum(dropped): nothing is lost without a reason. `files` are
+    those that were read."""
 
     rows: list[Fields]
     came: int
@@ -68,17 +69,18 @@ class Sorting:
 
 @dataclass(frozen=True)
 class Adapter:
-    """`patterns` are globs of its files below a folder, of which `{split}` is a part; `places` are folders below the data
-    folder where they often lie; `read(files, split, **arguments)` makes the rows. `arguments` names what a task's file may
-    give."""
+    """`patterns` are globs of its files below a folder, of which `{split}` is a part; `places` are folders below the
+    data folder where they often lie; `read(files, split, **arguments)` makes the rows. `arguments` names what a task's
+    file may give."""
 
     patterns: tuple[str, ...]
     read: Callable[..., Rows]
     places: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
 
-    def find(self, folder: Path, split: str) -> list[Path]:
-        """The adapter's files in one folder: those of the first pattern that finds any."""
+    def find(self, folder: Path, split: str, root: bool = False) -> list[Path]:
+        """The adapter's files in one folder: those of the first pattern that finds any. `root` says that the folder is
+        the data folder itself, which may hold other datasets too."""
         for pattern in self.patterns:
             found = sorted(path for path in folder.glob(pattern.replace("{split}", split)) if path.is_file())
             if found:
@@ -112,8 +114,8 @@ def adapter(name: str, where: str = "") -> Adapter:
 def read_rows(
     named: str | Mapping[str, Any], data: Path, dataset_path: str = "", split: str = "test", where: str = ""
 ) -> Rows | None:
-    """The rows of a split by the adapter that a task's file names (a word, or {name, argument, …}), or None when the data
-    folder holds none of its files. `where` is the task's file, for messages."""
+    """The rows of a split by the adapter that a task's file names (a word, or {name, argument, …}), or None when the
+    data folder holds none of its files. `where` is the task's file, for messages."""
     given = {"name": named} if isinstance(named, str) else dict(named)
     name = str(given.pop("name", ""))
     found = adapter(name, where)
@@ -138,6 +140,6 @@ def locate(found: Adapter, data: Path, dataset_path: str, split: str) -> Sequenc
     below = [part for part in (dataset_path, last) if part]
     folders = [data / part for part in (*below, *found.places)] + [data]
     for folder in folders:
-        if folder.is_dir() and (files := found.find(folder, split)):
+        if folder.is_dir() and (files := found.find(folder, split, folder == data)):
             return files
     return []

@@ -1,5 +1,5 @@
-"""Tool calls in the layouts of the Berkeley Function Calling Leaderboard: questions beside `possible_answer/`, the two joined
-in one JSONL file, and a plain one with the same fields."""
+"""Tool calls in the layouts of the Berkeley Function Calling Leaderboard: questions beside `possible_answer/`, the two
+joined in one JSONL file, and a plain one with the same fields."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from danlu.eval.adapters.files import lines, need
 
 
 def read(files: Sequence[Path], split: str) -> Rows:
-    """One row a question: {id, category, question, system, functions (list), functions_json, calls (list of {name: {argument:
-    [right values]}})}. Dropped: `multi-turn` (more than one turn of a user), `no-reference`, `duplicate`."""
+    """One row a question: {id, category, question, system, functions (list), functions_json, calls (list of {name:
+    {argument: [right values]}})}. Dropped: `multi-turn` (more than one turn of a user), `no-reference`,
+    `duplicate`."""
     kept = Sorting()
     for path in files:
         answers = _answers(path)

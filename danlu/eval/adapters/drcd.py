@@ -12,8 +12,9 @@ FILES = {"train": "training", "validation": "dev"}
 
 
 def read(files: Sequence[Path], split: str) -> Rows:
-    """One row a question: {id, title, context, question, answers: [text, …]}. Dropped: `no-answer`; `answer-not-in-text`
-    (no reference stands in the paragraph: the question cannot be answered by extraction); `duplicate`."""
+    """One row a question: {id, title, context, question, answers: [text, …]}. Dropped: `no-answer`;
+    `answer-not-in-text` (no reference stands in the paragraph: the question cannot be answered by extraction);
+    `duplicate`."""
     kept = Sorting()
     for path in files:
         for article in need(whole(path), "data", str(path)):
@@ -37,8 +38,8 @@ def read(files: Sequence[Path], split: str) -> Rows:
 class _Splits(Adapter):
     """The split `validation` lies in a file called dev, `train` in one called training."""
 
-    def find(self, folder: Path, split: str) -> list[Path]:
-        return super().find(folder, FILES.get(split, split))
+    def find(self, folder: Path, split: str, root: bool = False) -> list[Path]:
+        return super().find(folder, FILES.get(split, split), root)
 
 
 DRCD = _Splits(("DRCD_{split}.json", "drcd_{split}.json", "{split}.json"), read, places=("rc/drcd", "DRCD", "drcd"))

@@ -1,5 +1,5 @@
-"""MT-Bench and its translations: question.jsonl (question_id, category, turns), with reference_answer/*.jsonl where there are
-some."""
+"""MT-Bench and its translations: question.jsonl (question_id, category, turns), with reference_answer/*.jsonl where
+there are some."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
 """A needle in a haystack: a sentence that has nothing to do with a long text is put into it, and asked for.
 
-After Kamradt's test (2023, github.com/gkamradt/LLMTest_NeedleInAHaystack): the same needle at several lengths of the text and
-several depths in it. A haystack is cut from the given texts at the ends of sentences, from a place drawn by the seed.
+After Kamradt's test (2023, github.com/gkamradt/LLMTest_NeedleInAHaystack): the same needle at several lengths of the
+text and several depths in it. A haystack is cut from the given texts at the ends of sentences, from a place drawn by
+the seed.
 
-Not covered: needles that must be put together or reasoned about (RULER, NeedleBench), and texts that contradict the needle.
+Not covered: needles that must be put together or reasoned about (RULER, NeedleBench), and texts that contradict the
+needle.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ def read(
     seed: int = 0,
 ) -> Rows:
     """One row for each length (characters of the text with its needle, at most), depth (percent of the text before the
-    needle) and needle: {id, context, needle, question, answer, length, depth, subject}. `needles` is how many of those in
-    needles.jsonl are used (of the folder, or the shipped ones). Dropped: `haystack-too-short`."""
+    needle) and needle: {id, context, needle, question, answer, length, depth, subject}. `needles` is how many of those
+    in needles.jsonl are used (of the folder, or the shipped ones). Dropped: `haystack-too-short`."""
     if not lengths or not depths or min(lengths) < 100 or min(depths) < 0 or max(depths) > 100 or needles < 1:
         raise UsageError("needle wants lengths from 100 characters, depths from 0 to 100 and at least one needle")
     own = next((path for path in files if path.name == NEEDLES), SHIPPED / NEEDLES)

@@ -1,7 +1,7 @@
 """Text-to-SQL: questions with a reference statement, and the databases that they are about.
 
-Read are the layouts of Spider (dev.json: db_id, question, query; database/<db_id>/<db_id>.sqlite), of BIRD (dev.json: db_id,
-question, evidence, SQL; dev_databases/…), of JSONL with the statement inside `answer` as JSON, and a plain one
+Read are the layouts of Spider (dev.json: db_id, question, query; database/<db_id>/<db_id>.sqlite), of BIRD (dev.json:
+db_id, question, evidence, SQL; dev_databases/…), of JSONL with the statement inside `answer` as JSON, and a plain one
 (questions.jsonl: id, db_id, question, sql; <db_id>.sql, a script that builds the database).
 """
 
@@ -25,8 +25,8 @@ FOLDERS = ("database", "databases", "dev_databases", "test_database")
 
 def read(files: Sequence[Path], split: str) -> Rows:
     """One row a question: {id, db_id, question, evidence, query, schema, _database: {"file" or "script"}}. Dropped:
-    `no-database` (its file is not there), `no-reference`, `reference-fails` (SQLite does not run the reference, or not within
-    the limits), `duplicate`."""
+    `no-database` (its file is not there), `no-reference`, `reference-fails` (SQLite does not run the reference, or not
+    within the limits), `duplicate`."""
     kept = Sorting()
     for path in files:
         asked: dict[str, list[Fields]] = defaultdict(list)

@@ -1,5 +1,5 @@
-"""Examinations by subject, one file or folder a subject, as the repositories of TMMLU+, TMLU, CMMLU, C-Eval and MMLU hold
-them: `data/<subject>_<split>.csv`, `<split>/<subject>.csv`, `<subject>/<split>-*.parquet` and the like."""
+"""Examinations by subject, one file or folder a subject, as the repositories of TMMLU+, TMLU, CMMLU, C-Eval and MMLU
+hold them: `data/<subject>_<split>.csv`, `<split>/<subject>.csv`, `<subject>/<split>-*.parquet` and the like."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ PATTERNS = (
 
 
 def read(files: Sequence[Path], split: str, only: Sequence[str] = ()) -> Rows:
-    """The rows as they are, with `subject`. `only` keeps some subjects (the others are counted as `other-subject`). Dropped:
-    `no-answer` (as in the test part of C-Eval), `blank-option`, `same-options`, `duplicate` (in one subject)."""
+    """The rows as they are, with `subject`. `only` keeps some subjects (the others are counted as `other-subject`).
+    Dropped: `no-answer` (as in the test part of C-Eval), `blank-option`, `same-options`, `duplicate` (in one
+    subject)."""
     kept = Sorting()
     for path in files:
         for subject, row in _rows(path, split):
@@ -77,9 +78,9 @@ def _subject(path: Path, split: str) -> str:
 
 
 class _Subjects(Adapter):
-    def find(self, folder: Path, split: str) -> list[Path]:
+    def find(self, folder: Path, split: str, root: bool = False) -> list[Path]:
         for word in WORDS.get(split, (split,)):
-            if found := super().find(folder, word):
+            if found := super().find(folder, word, root):
                 return found
         return []
 

@@ -12,8 +12,8 @@ SUFFIXES = (".jsonl", ".md", ".txt")
 
 
 def read(files: Sequence[Path], split: str, field: str = "text") -> Rows:
-    """One row a text: {id, title, text, subject (the file's name without suffix)}. `field` names the text's field in JSONL.
-    Dropped: `empty`, `duplicate`."""
+    """One row a text: {id, title, text, subject (the file's name without suffix)}. `field` names the text's field in
+    JSONL. Dropped: `empty`, `duplicate`."""
     kept = Sorting()
     for path in files:
         if path.suffix == ".jsonl":
@@ -32,8 +32,8 @@ def read(files: Sequence[Path], split: str, field: str = "text") -> Rows:
 
 
 class _Texts(Adapter):
-    """All files of the folder and of those below it, whatever the split; files that say whose they are (SOURCE, LICENSE,
-    README) are no text."""
+    """All files of the folder and of those below it, whatever the split; files that say whose they are (SOURCE,
+    LICENSE, README) are no text."""
 
     def find(self, folder: Path, split: str) -> list[Path]:
         found = [path for path in sorted(folder.rglob("*")) if path.suffix in SUFFIXES and path.is_file()]

@@ -1,9 +1,10 @@
-"""TMMLU, the first version, as it is: CSV files by subject (`content.Q`, `content.A`) in which the choices stand inside the
-question."""
+"""TMMLU, the first version, as it is: CSV files by subject (`content.Q`, `content.A`) in which the choices stand
+inside the question."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from danlu.eval.adapters import Adapter, Rows, Sorting
 from danlu.eval.adapters.files import need, table
 
 LETTERS = "ABCDE"
+EXAMPLES = 5
+"""Questions of each subject that are the split `dev`."""
 
 
 def choices(text: str) -> tuple[str, list[str]] | None:
@@ -35,9 +38,9 @@ def _tidy(text: str) -> str:
 
 
 def read(files: Sequence[Path], split: str) -> Rows:
-    """One row a question: {id, subject, question, choices, letters, answer (a letter)}. Dropped: `deleted-item` (【已刪除】:
-    the examiners gave everybody the point), `options-incomplete` (no (A) to (D) in order), `blank-option`, `same-options`,
-    `answer-e`, `duplicate` (the same question and choices, its number aside)."""
+    """One row a question: {id, subject, question, choices, letters, answer (a letter)}. Dropped: `deleted-item`
+    (【已刪除】: the examiners gave everybody the point), `options-incomplete` (no (A) to (D) in order), `blank-option`,
+    `same-options`, `answer-e`, `duplicate` (the same question and choices, its number aside)."""
     kept = Sorting()
     for path in files:
         for place, (where, row) in enumerate(table(path)):
@@ -45,7 +48,20 @@ def read(files: Sequence[Path], split: str) -> Rows:
             answer = str(need(row, "answer" if "answer" in row else "content.A", where)).strip().upper()
             subject = str(row.get("subject") or path.stem)
             _judge(kept, asked, answer, subject, str(row.get("id", place)))
-    return kept.done(files)
+    return _split(kept, split).done(files)
+
+
+def _split(kept: Sorting, split: str) -> Sorting:
+    """The first questions of each subject are examples, the others are asked (`other-split` counts the rest)."""
+    found: Counter[str] = Counter()
+    rows, kept.rows = kept.rows, []
+    for row in rows:
+        found[row["subject"]] += 1
+        if (found[row["subject"]] <= EXAMPLES) == (split != "test"):
+            kept.rows.append(row)
+        else:
+            kept.drop("other-split")
+    return kept
 
 
 def _judge(kept: Sorting, asked: str, answer: str, subject: str, name: str) -> None:

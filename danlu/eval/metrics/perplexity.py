@@ -22,6 +22,10 @@ def _of_bytes(answered: Answered) -> tuple[float, int]:
     return answered.logs[0], len(str(answered.target).encode())
 
 
+def _of_characters(answered: Answered) -> tuple[float, int]:
+    return answered.logs[0], len(str(answered.target))
+
+
 def _nats(item: tuple[float, int]) -> Ratio:
     return Ratio(-item[0], item[1])
 
@@ -49,3 +53,4 @@ PERPLEXITY = Metric("perplexity", "lower", "perplexity", ("loglikelihood",), lam
 WORD_PERPLEXITY = Metric("word_perplexity", "lower", "perplexity", ROLLING, _of_words, EXP_OF_RATIO, _nats)
 BYTE_PERPLEXITY = Metric("byte_perplexity", "lower", "perplexity", ROLLING, _of_bytes, EXP_OF_RATIO, _nats)
 BITS_PER_BYTE = Metric("bits_per_byte", "lower", "bits", ROLLING, _of_bytes, BITS_OF_RATIO, _bits)
+BITS_PER_CHARACTER = Metric("bits_per_character", "lower", "bits", ROLLING, _of_characters, BITS_OF_RATIO, _bits)

@@ -1,8 +1,9 @@
 """Extractive answers: exact match and F1 over characters.
 
-The rules of SQuAD (Rajpurkar et al., EMNLP 2016) as DRCD applies them to Chinese (Shao et al., "DRCD: a Chinese Machine
-Reading Comprehension Dataset", 2018): a token is a character; the best of the references counts. Before the comparison both
-texts are folded (Unicode NFKC, lower case) and lose white space and punctuation; 臺 and 台 are one, as are 裏 and 裡.
+The rules of SQuAD (Rajpurkar et al., EMNLP 2016) as DRCD applies them to Chinese (Shao et al., "DRCD: a Chinese
+Machine Reading Comprehension Dataset", 2018): a token is a character; the best of the references counts. Before the
+comparison both texts are folded (Unicode NFKC, lower case) and lose white space and punctuation; 臺 and 台 are one, as
+are 裏 and 裡.
 
 Not covered: answers that say the same in other words; numbers written out (十二 and 12 differ).
 """
@@ -12,6 +13,9 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+
+from danlu.errors import DataError
+from danlu.eval.metrics.metric import Answered, Metric
 
 _SAME = str.maketrans({"臺": "台", "裏": "裡", "爲": "為", "衆": "眾", "綫": "線", "着": "著"})
 
@@ -44,3 +48,23 @@ def first_line(answer: str) -> str:
     """What an answer says first: its first line with words, without the quotation marks around it."""
     line = next((line.strip() for line in answer.splitlines() if line.strip()), "")
     return line.strip("「」『』“”\"'。．. ")
+
+
+def _references(answered: Answered) -> list[str]:
+    target = answered.target
+    found = [str(one) for one in target] if isinstance(target, list) else [str(target)]
+    if not any(normalise(one) for one in found):
+        raise DataError("a question without a reference")
+    return found
+
+
+def _exact(answered: Answered) -> float:
+    return exact(first_line(str(answered.text)), _references(answered))
+
+
+def _span_f1(answered: Answered) -> float:
+    return f1(first_line(str(answered.text)), _references(answered))
+
+
+SPAN_EXACT = Metric("span_exact", "higher", "share equal", ("generate_until",), _exact)
+SPAN_F1 = Metric("span_f1", "higher", "F1 over characters", ("generate_until",), _span_f1)

@@ -1,12 +1,13 @@
 """Text-to-SQL, judged by what the statement returns.
 
 Execution accuracy as in Spider's test-suite evaluation (Zhong, Yu and Klein, "Semantic Evaluation for Text-to-SQL with
-Distilled Test Suites", EMNLP 2020): the rows of the answer equal those of the reference as multisets, the columns in any
-order, the rows in the reference's order where it has an outermost ORDER BY. `bird_accuracy` is that of BIRD (Li et al., "Can
-LLM Already Serve as a Database Interface?", NeurIPS 2023): the two sets of rows are equal, columns in order.
+Distilled Test Suites", EMNLP 2020): the rows of the answer equal those of the reference as multisets, the columns in
+any order, the rows in the reference's order where it has an outermost ORDER BY. `bird_accuracy` is that of BIRD (Li et
+al., "Can LLM Already Serve as a Database Interface?", NeurIPS 2023): the two sets of rows are equal, columns in order.
 
-Statements run in `sql_sandbox.py`. Not covered: several test databases for one question (a wrong statement that happens to
-return the same rows of one database counts as right), partial credit by clauses, other dialects than SQLite's.
+Statements run in `sql_sandbox.py`. Not covered: several test databases for one question (a wrong statement that
+happens to return the same rows of one database counts as right), partial credit by clauses, other dialects than
+SQLite's.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from danlu.errors import DataError
+from danlu.eval.metrics.metric import Answered, Metric
 
 SANDBOX = Path(__file__).with_name("sql_sandbox.py")
 Row = tuple[Any, ...]
@@ -59,8 +62,8 @@ LIMITS = Limits()
 
 
 def statement(answer: str) -> str:
-    """The SQL of a model's answer: the first ```sql block or any block, else from the first line that begins with SELECT or
-    WITH to a semicolon or an empty line; "" when there is none."""
+    """The SQL of a model's answer: the first ```sql block or any block, else from the first line that begins with
+    SELECT or WITH to a semicolon or an empty line; "" when there is none."""
     block = re.search(r"```(?:sql|sqlite)?[ \t]*\n?(.*?)(?:```|\Z)", answer, flags=re.DOTALL | re.IGNORECASE)
     text = block.group(1) if block else answer
     found = re.search(r"(?:^|(?<=[\s:：]))(?:SELECT|WITH)\b", text, flags=re.IGNORECASE)
@@ -73,8 +76,8 @@ def statement(answer: str) -> str:
 
 
 def execute(database: Mapping[str, str], queries: Sequence[str], limits: Limits = LIMITS) -> list[Rows | Failed]:
-    """The outcome of each query on {"file": path of a SQLite database} or {"script": SQL that builds one}, each query under
-    the limits. DataError when the database itself cannot be opened."""
+    """The outcome of each query on {"file": path of a SQLite database} or {"script": SQL that builds one}, each query
+    under the limits. DataError when the database itself cannot be opened."""
     if not queries:
         return []
     job = dict(database) | {"queries": list(queries), "limits": asdict(limits)}
@@ -188,3 +191,31 @@ def judge(database: Mapping[str, str], gold: str, answer: str, limits: Limits = 
     if isinstance(made, Failed):
         return Verdict(False, False, made.reason)
     return Verdict(equal(truth.rows, made.rows, ordered(gold)), set(truth.rows) == set(made.rows), "")
+
+
+REFUSED = frozenset({"forbidden", "several-statements", "too-many-rows", "too-large", "too-many-steps", "too-slow"})
+"""Reasons for which a statement was stopped, beside `invalid` and the like."""
+
+
+@lru_cache(maxsize=256)
+def _judged(database: tuple[tuple[str, str], ...], gold: str, answer: str) -> Verdict:
+    return judge(dict(database), gold, answer)
+
+
+def verdict(answered: Answered) -> Verdict:
+    """The verdict on one answered question, whose fields hold `query` and `_database`; every metric asks for the
+    same."""
+    database = answered.fields.get("_database")
+    if not isinstance(database, Mapping):
+        raise DataError("a question without a database", next="use the adapter `sql` in the task's file")
+    return _judged(tuple(sorted(database.items())), str(answered.fields["query"]), str(answered.text))
+
+
+def _metric(name: str, unit: str, better: Literal["higher", "lower"], of: Callable[[Verdict], bool]) -> Metric:
+    return Metric(name, better, unit, ("generate_until",), lambda answered: float(of(verdict(answered))))
+
+
+EXECUTION = _metric("execution_accuracy", "share with the right rows", "higher", lambda made: made.right)
+BIRD = _metric("bird_accuracy", "share with the right set of rows", "higher", lambda made: made.bird)
+EXECUTABLE = _metric("executable", "share that gives rows", "higher", lambda made: not made.failed)
+STOPPED = _metric("sql_stopped", "share stopped", "lower", lambda made: made.failed in REFUSED)

@@ -1,7 +1,7 @@
 """Runs SELECT statements that a model wrote, in a process of its own that can do nothing else.
 
-`python -I -S sql_sandbox.py` reads one job as JSON from its standard input and writes the outcomes as JSON. It imports the
-standard library alone, so that it starts in some 30 ms. What keeps a statement harmless, from the inside out:
+`python -I -S sql_sandbox.py` reads one job as JSON from its standard input and writes the outcomes as JSON. It imports
+the standard library alone, so that it starts in some 30 ms. What keeps a statement harmless, from the inside out:
 
 - an authorizer that allows reading and built-in functions, and nothing else: no ATTACH, no PRAGMA, no transaction, no
   writing, no load_extension (SQLite, "Compile-Time Authorization Callbacks");

@@ -1,9 +1,9 @@
 """Structured output: does the answer hold JSON, does it keep the schema, are the required fields there?
 
-The schema is JSON Schema 2020-12 unless it names another draft, checked by `jsonschema`, formats (date, email, …) included
-as far as that library checks them without further packages. As in JSONSchemaBench (Geng et al., "Generating Structured Outputs
-from Language Models", 2025) validity says nothing of whether the values are true: `expected` fields, where a question has
-them, are compared one by one.
+The schema is JSON Schema 2020-12 unless it names another draft, checked by `jsonschema`, formats (date, email, …)
+included as far as that library checks them without further packages. As in JSONSchemaBench (Geng et al., "Generating
+Structured Outputs from Language Models", 2025) validity says nothing of whether the values are true: `expected`
+fields, where a question has them, are compared one by one.
 
 Not covered: other formats than JSON; `$ref` to another document (refused: nothing is fetched).
 """
@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from danlu.errors import DataError
+from danlu.eval.metrics.metric import RATIO, Answered, Metric, Ratio
 from danlu.extras import need
 
 
@@ -32,7 +34,8 @@ class Structure:
 
 
 def extract(answer: str) -> Any:
-    """The JSON value of an answer: a ```json block, or the first object or list in it. ValueError when there is none."""
+    """The JSON value of an answer: a ```json block, or the first object or list in it. ValueError when there is
+    none."""
     block = re.search(r"```(?:json)?[ \t]*\n(.*?)(?:```|\Z)", answer, flags=re.DOTALL | re.IGNORECASE)
     text = (block.group(1) if block else answer).strip()
     try:
@@ -88,3 +91,22 @@ def same(value: Any, wanted: Any) -> bool:
     if isinstance(value, bool) or isinstance(wanted, bool):
         return value is wanted
     return bool(value == wanted)
+
+
+def _structure(answered: Answered) -> Structure:
+    schema = answered.fields.get("schema")
+    if not isinstance(schema, Mapping):
+        raise DataError("a question without a schema")
+    return judge(str(answered.text), schema, answered.fields.get("expected") or None)
+
+
+def _values(answered: Answered) -> Ratio:
+    values = _structure(answered).values
+    return Ratio(0.0, 0.0) if values is None else Ratio(values, 1.0)
+
+
+KINDS = ("generate_until",)
+PARSES = Metric("json_parses", "higher", "share that is JSON", KINDS, lambda a: _structure(a).parses)
+VALID = Metric("json_valid", "higher", "share that keeps the schema", KINDS, lambda a: _structure(a).valid)
+FIELDS = Metric("json_fields", "higher", "share of required fields", KINDS, lambda a: _structure(a).fields)
+VALUES = Metric("json_values", "higher", "share of expected values", KINDS, _values, RATIO)

@@ -1,16 +1,17 @@
 """Taiwan usage of what a model writes: mainland terms and Simplified characters, by `danlu.text`.
 
-`taiwan_usage` is hits per 1,000 characters (white space not counted) over all answers; `traditional` the share of the answers
-with Chinese in which not one character is Simplified. An answer without Chinese has no part in the second.
+`taiwan_usage` is hits per 1,000 characters (white space not counted) over all answers; `traditional` the share of the
+answers with Chinese in which not one character is Simplified. An answer without Chinese has no part in the second.
 
-Not covered: what `danlu.text.usage` does not find (grammar, style, terms that no table lists); whether the answer is right.
-An empty answer has no hit: read the score beside the number of characters that were written.
+Not covered: what `danlu.text.usage` does not find (grammar, style, terms that no table lists); whether the answer is
+right. An empty answer has no hit: read the score beside the number of characters that were written.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from danlu.eval.metrics.metric import RATIO, Answered, Metric, Ratio
 from danlu.text import variants
 from danlu.text.script import script
 from danlu.text.usage import find
@@ -33,3 +34,19 @@ def usage(answer: str) -> Usage:
     chinese = script(answer) != "other"
     simplified = bool(variants.simplified().keys() & set(answer))
     return Usage(len(hits), characters, float(not simplified) if chinese else None, tuple(hit.found for hit in hits))
+
+
+def _usage(answered: Answered) -> Ratio:
+    made = usage(str(answered.text))
+    return Ratio(1000.0 * made.hits, float(made.characters))
+
+
+def _traditional(answered: Answered) -> Ratio:
+    found = usage(str(answered.text)).traditional
+    return Ratio(0.0, 0.0) if found is None else Ratio(found, 1.0)
+
+
+KINDS = ("generate_until",)
+TAIWAN_USAGE = Metric("taiwan_usage", "lower", "hits per 1,000 characters", KINDS, _usage, RATIO)
+TRADITIONAL = Metric("traditional", "higher", "share of Chinese answers", KINDS, _traditional, RATIO)
+CHINESE = Metric("chinese", "higher", "share with Chinese", KINDS, lambda a: _traditional(a).bottom)

@@ -1,13 +1,13 @@
 """Tool calls: is the right function called with the right arguments?
 
-The AST match of BFCL (Patil et al., "The Berkeley Function Calling Leaderboard", ICML 2025): an answer is right when it makes
-as many calls as the reference, each call of the reference is matched by another one of the answer with the same function
-name, every argument has a type that the schema allows and one of the values that the reference allows, every required
-argument is there, and no argument is unknown. Strings are compared without case, spaces and punctuation, as there. An
-optional argument whose reference allows "" may be absent.
+The AST match of BFCL (Patil et al., "The Berkeley Function Calling Leaderboard", ICML 2025): an answer is right when
+it makes as many calls as the reference, each call of the reference is matched by another one of the answer with the
+same function name, every argument has a type that the schema allows and one of the values that the reference allows,
+every required argument is there, and no argument is unknown. Strings are compared without case, spaces and
+punctuation, as there. An optional argument whose reference allows "" may be absent.
 
-Calls are read from JSON ({"name": …, "arguments": {…}}, a list of them, OpenAI's `tool_calls`, <tool_call> elements) and
-from Python's syntax (`[f(a=1), g(b="x")]`), which is parsed and never run.
+Calls are read from JSON ({"name": …, "arguments": {…}}, a list of them, OpenAI's `tool_calls`, <tool_call> elements)
+and from Python's syntax (`[f(a=1), g(b="x")]`), which is parsed and never run.
 
 Not covered: multi-turn use, what a call returns, Java and JavaScript.
 """
@@ -20,6 +20,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from danlu.errors import DataError
+from danlu.eval.metrics.metric import Answered, Metric
 from danlu.records import ToolCall
 
 Allowed = Mapping[str, Mapping[str, Sequence[Any]]]
@@ -40,7 +42,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def calls(answer: str) -> list[ToolCall]:
-    """The calls that an answer makes, none when it makes none. ValueError when what it holds cannot be read as calls."""
+    """The calls that an answer makes, none when it makes none. ValueError when what it holds cannot be read as
+    calls."""
     tagged = re.findall(r"<tool_call>\s*(.*?)\s*</tool_call>", answer, flags=re.DOTALL)
     block = re.search(r"```(?:json|python|tool_code)?[ \t]*\n(.*?)(?:```|\Z)", answer, flags=re.DOTALL)
     if tagged:
@@ -104,7 +107,8 @@ def _plain(value: Any) -> Any:
 
 
 def matches(made: Sequence[ToolCall], wanted: Sequence[Allowed], functions: Sequence[Mapping[str, Any]]) -> str:
-    """ "" when the calls are right, else the first reason: count, name, unknown-argument, missing-argument, type, value."""
+    """ "" when the calls are right, else the first reason: count, name, unknown-argument, missing-argument, type,
+    value."""
     if len(made) != len(wanted):
         return "count"
     schemas = {str(f["name"]): f for f in functions}
@@ -187,3 +191,30 @@ def _field(value: Mapping[str, Any], key: str, options: Any) -> bool:
 
 def _bare(text: str) -> str:
     return re.sub(r"[\s,./\-_*^，。、；：]", "", text).lower().replace("'", '"')
+
+
+def problem(answered: Answered) -> str:
+    """What is wrong with the calls of an answer: "" for nothing, `unreadable`, or a word of `matches`."""
+    fields = answered.fields
+    if not fields.get("calls") or not fields.get("functions"):
+        raise DataError("a question without functions and the calls that are right")
+    try:
+        made = calls(str(answered.text))
+    except (ValueError, SyntaxError, RecursionError):
+        return "unreadable"
+    return matches(made, fields["calls"], fields["functions"])
+
+
+def _named(answered: Answered) -> float:
+    """Whether the functions are the right ones, whatever their arguments."""
+    try:
+        made = sorted(_name(call.name) for call in calls(str(answered.text)))
+    except (ValueError, SyntaxError, RecursionError):
+        return 0.0
+    return float(made == sorted(_name(next(iter(wanted))) for wanted in answered.fields["calls"]))
+
+
+KINDS = ("generate_until",)
+TOOL_CALL = Metric("tool_call", "higher", "share right", KINDS, lambda a: float(not problem(a)))
+TOOL_NAME = Metric("tool_name", "higher", "share with the right functions", KINDS, _named)
+TOOL_READABLE = Metric("tool_readable", "higher", "share readable", KINDS, lambda a: float(problem(a) != "unreadable"))
