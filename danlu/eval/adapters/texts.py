@@ -32,11 +32,12 @@ def read(files: Sequence[Path], split: str, field: str = "text") -> Rows:
 
 
 class _Texts(Adapter):
-    """All files of the folder and of those below it, whatever the split; files that say whose they are (SOURCE,
-    LICENSE, README) are no text."""
+    """All files of the folder and of those below it (of the data folder itself only those at its top), whatever the
+    split; files that say whose they are (SOURCE, LICENSE, README) are no text."""
 
-    def find(self, folder: Path, split: str) -> list[Path]:
-        found = [path for path in sorted(folder.rglob("*")) if path.suffix in SUFFIXES and path.is_file()]
+    def find(self, folder: Path, split: str, root: bool = False) -> list[Path]:
+        every = folder.glob("*") if root else folder.rglob("*")
+        found = [path for path in sorted(every) if path.suffix in SUFFIXES and path.is_file()]
         return [path for path in found if path.stem.upper() not in ("SOURCE", "LICENSE", "LICENCE", "README", "NOTICE")]
 
 
