@@ -131,6 +131,7 @@ STEPS: dict[str, str] = {
     "quant.gguf": "danlu.quant.gguf:Gguf",
     "eval.parity": "danlu.eval.parity:Parity",
     "eval.compare": "danlu.eval.compare:Compare",
+    "eval.gate": "danlu.eval.gate:Gate",
     "rag.index": "danlu.rag.index:Index",
     "rag.assistant": "danlu.rag.assistant:Assistant",
 }

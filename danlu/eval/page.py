@@ -13,6 +13,8 @@ import string
 from html import escape
 from pathlib import Path
 
+from danlu.errors import StorageError, storage_error
+
 FOLDER = Path(__file__).parent
 
 
@@ -57,3 +59,15 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     step *= next(by for by in (1, 2, 5, 10) if span / (step * by) <= count)
     first = math.ceil(low / step - 1e-9)
     return [round(place * step, 12) for place in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def write(path: Path, text: str) -> None:
+    """Write a page so that it is there whole or not at all; StorageError when it cannot be."""
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise storage_error(error, str(path)) or StorageError(str(error.strerror), where=str(path)) from None

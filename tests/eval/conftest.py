@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,7 +103,7 @@ class Lab:
         self.made += 1
         id = f"{self.made:016x}"
         with self.store.draft(id) as draft:
-            draft.file("results.json").write_text(results.model_dump_json(), encoding="utf-8")
+            draft.file("results.json").write_text(json.dumps(results.model_dump()), encoding="utf-8")
             for task, samples in tasks:
                 if samples:
                     write_jsonl(draft.file(f"samples/{task.task}.jsonl"), samples)

@@ -203,7 +203,7 @@ def test_a_reader_sorts_filters_and_toggles(full, tmp_path):
         assert [value is None for value in told] == sorted(value is None for value in told), "missing ones come last"
         heads.nth(0).locator("button").click()
         names = [text.split("\n")[0] for text in page.locator("#board tbody th").all_inner_texts()]
-        assert names == sorted(names)
+        assert names == ["demo-1b", "demo-7b", "demo-135m", "demo-270m", "demo-270m-tutor"]
         page.fill("#search", "DEMO-270")
         assert page.locator("#board tbody tr:visible").count() == 2
         page.fill("#search", "")
