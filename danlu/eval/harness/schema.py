@@ -21,9 +21,7 @@ Name = Annotated[str, BeforeValidator(_text)]
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
 
 class MetricEntry(Part):
@@ -83,13 +81,21 @@ class Extension(Part):
     data: str = ""
     """A file or a folder beside the YAML with the questions, for what is small and free."""
     adapter: str | dict[str, Any] = ""
-    """How files in another layout become rows: a word of `danlu.eval.adapters`, or {name: word, argument: …}. It reads the
-    data folder, else what `data` names. Fields that begin with `_` say where things lie on this machine: they are no part of
-    a question's identity."""
+    """How files in another layout become rows: a word of `danlu.eval.adapters`, or {name: word, argument: …}. It reads
+    the data folder, else what `data` names. Fields that begin with `_` say where things lie on this machine: they are
+    no part of a question's identity."""
+    configs: list[Name] = []
+    """The configurations of the dataset that make up the task together; `subject` of a row is its configuration."""
     same_subject: bool = False
     """Examples come from the question's own subject alone, as each subject of an examination has its own."""
     chat: bool = False
     """Ask as a conversation, through the model's own chat template: the examples are earlier turns."""
+    templates: dict[str, dict[str, Any]] = {}
+    """Other wordings, by name: keys of the task (doc_to_text, description, …) with other values."""
+    options: list[str] = []
+    """The fields that hold the choices, in order, or the one that holds them all, where that is not plain to see."""
+    answer: str = ""
+    """The field that says which choice is right, where that is not plain to see."""
 
 
 class TaskConfig(Part):
@@ -112,7 +118,7 @@ class TaskConfig(Part):
     doc_to_target: str | int | list[Any] | Function | None = None
     doc_to_choice: str | list[Any] | dict[str, Any] | Function | None = None
     process_results: Function | None = None
-    description: str | Function | None = ""
+    description: str | None = ""
     target_delimiter: str = " "
     fewshot_delimiter: str = "\n\n"
     fewshot_config: Shots | None = None
@@ -146,7 +152,7 @@ REFUSED = {
 
 def task_config(read: Read) -> TaskConfig:
     """The task in a file. DataError with file, line, field and the nearest key for the first thing that is wrong."""
-    values = {key: value for key, value in read.values.items() if key != "task_list"}
+    values = dict(read.values)
     for key, why in REFUSED.items():
         if values.pop(key, None) is not None:
             raise DataError(f"{key}: {why}", where=read.where((key,)))
