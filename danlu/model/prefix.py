@@ -1,0 +1,268 @@
+"""A transformers model as a `LanguageModel`: what requests share is computed once.
+
+Scoring many choices of many questions behind the same examples repeats the same tokens. Here the token sequences of all
+requests become one trie, and each of its tokens goes through the model once: the examples once for a subject, the
+context once for a question, the choices as branches. The output head, more than half of a small model's work, runs only
+where a token is scored, over slices of the vocabulary. Nothing is padded. Results do not depend on batch, order or number
+of processes beyond the rounding of sums in float32.
+
+The tokens are those of lm-evaluation-harness (`danlu.model.pairs`), but nothing is cut off: what does not fit the context
+is a Failure "too-long". Models that cannot branch run one sequence after another, and `facts["sharing"]` says why.
+
+Not covered: a JSON schema for generation (a Failure "unsupported"), and models spread over several devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from danlu.errors import ModelError
+from danlu.extras import need
+from danlu.model.language_model import (
+    Answer,
+    Continuation,
+    Failure,
+    Generation,
+    LogLikelihood,
+    Request,
+    Result,
+    Rolling,
+)
+from danlu.model.pairs import Encoder, Pair
+from danlu.track import Track
+
+BLOCK = 4096  # requests that are tokenized and laid out together
+BATCH = 16  # answers that are generated side by side
+PACK = {"cpu": 512}  # tokens of one step of the model; 4,096 on other devices
+DEFAULT_CONTEXT = 2048  # of a model that states none
+
+
+class TransformersModel:
+    """A model folder or adapter artifact as a `LanguageModel` (see `danlu.model.subject.open_model`).
+
+    `dtype` is float32, bfloat16 or float16; `device` a torch device, by default the first GPU, else the CPU. `context`
+    shortens the model's own. `batch_tokens` is the length of one step of the model. With `processes` above 1, as many
+    processes have a copy of the model and their share of the threads.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        name: str | None = None,
+        fingerprint: str | None = None,
+        dtype: str = "float32",
+        device: str | None = None,
+        context: int | None = None,
+        batch_tokens: int | None = None,
+        processes: int = 1,
+        threads: int | None = None,
+        track: Track | None = None,
+    ) -> None:
+        from danlu.model import find
+
+        self.name = name or str(folder)
+        self.fingerprint = fingerprint or find.fingerprint(str(folder), ".")
+        self.track = track or Track(quiet=True)
+        self._workers: Any = None
+        if processes > 1:
+            from danlu.model.workers import Workers
+
+            settings = {"dtype": dtype, "device": device, "context": context, "batch_tokens": batch_tokens}
+            self._workers = Workers(Path(folder), processes, threads, {**settings, "fingerprint": self.fingerprint})
+            self.facts: Mapping[str, Any] = self._workers.facts
+            self.context: int | None = self._workers.context
+            self._open_tokenizer(Path(folder))
+        else:
+            self._open(Path(folder), dtype, device, context, batch_tokens, threads)
+
+    def _open_tokenizer(self, folder: Path) -> None:
+        from danlu.model import load
+
+        self.tokenizer: Any = load.load_tokenizer(folder)
+        self.encoder = Encoder(self.tokenizer)
+
+    def _open(
+        self,
+        folder: Path,
+        dtype: str,
+        device: str | None,
+        context: int | None,
+        batch_tokens: int | None,
+        threads: int | None,
+    ) -> None:
+        torch = need("torch", "model")
+        import transformers
+
+        from danlu.model import load, onednn
+        from danlu.model.branches import Branches, OneByOne, unfit
+
+        if threads:
+            torch.set_num_threads(threads)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._open_tokenizer(folder)
+        self.model: Any = load.load_model(folder, dtype, device)
+        self.context = _context(self.model.config, self.tokenizer, context)
+        if device == "cpu" and dtype == "float32" and onednn.available():
+            onednn.install(self.model)
+        why = unfit(self.model, self.context)
+        if why:
+            self.track.note(f"{self.name}: shared beginnings are computed again for each request: {why}")
+        size = batch_tokens or PACK.get(device, 4096)
+        self._engine: Any = OneByOne(self.model) if why else Branches(self.model, size)
+        self.facts = {
+            "backend": "transformers",
+            "version": transformers.__version__,
+            "torch": torch.__version__,
+            "dtype": dtype,
+            "device": device,
+            "context": self.context,
+            "sharing": f"none: {why}" if why else "prefixes",
+        }
+
+    def count(self, text: str) -> int:
+        """See `LanguageModel.count`."""
+        return len(self.encoder.encode([text])[0])
+
+    def close(self) -> None:
+        """Give the memory back; the object is of no use afterwards."""
+        if self._workers is not None:
+            self._workers.close()
+        self.model = self._engine = self._workers = None
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Result]]:
+        """See `LanguageModel.answer`: scored requests in the order of their tokens, then the generated ones."""
+        bar = self.track.bar("asking", len(requests), "request")
+        try:
+            for place, result in self._answers(requests):
+                yield place, result
+                bar.update(1)
+        finally:
+            bar.close()
+
+    def _answers(self, requests: Sequence[Request]) -> Iterator[tuple[int, Result]]:
+        if self._workers is not None:
+            yield from self._workers.answer(requests)
+            return
+        for start in range(0, len(requests), BLOCK):
+            block = list(enumerate(requests[start : start + BLOCK], start))
+            yield from self._score([(place, one) for place, one in block if not isinstance(one, Generation)])
+            yield from self._write([(place, one) for place, one in block if isinstance(one, Generation)])
+
+    def _score(self, asked: list[tuple[int, Continuation | Rolling]]) -> Iterator[tuple[int, Result]]:
+        """Each request is a few pairs of tokens (a rolling one has a pair a window); the input of a pair is all but its
+        last token. Pairs with the same input are one sequence."""
+        sums: dict[int, _Sum] = {}
+        sequences: dict[tuple[int, ...], list[tuple[int, int, list[int]]]] = {}
+        for place, rolling, pairs in self._pairs(asked):
+            if failure := self._refused(pairs, rolling):
+                yield place, failure
+                continue
+            sums[place] = _Sum(len(pairs), rolling)
+            for context, continuation in pairs:
+                tokens = (*context, *continuation[:-1])
+                sequences.setdefault(tokens, []).append((place, len(context) - 1, continuation))
+        wanted = [sorted({(at + k, t) for _, at, c in users for k, t in enumerate(c)}) for users in sequences.values()]
+        users = list(sequences.values())
+        for number, logs in self._engine.score(list(map(list, sequences)), wanted):
+            known = dict(zip(wanted[number], logs, strict=True))
+            for place, at, continuation in users[number]:
+                sums[place].add([known[at + k, token] for k, token in enumerate(continuation)])
+                if not sums[place].left:
+                    yield place, sums.pop(place).result()
+
+    def _pairs(self, asked: list[tuple[int, Continuation | Rolling]]) -> Iterator[tuple[int, bool, list[Pair]]]:
+        """(place, rolling?, pairs) of each request."""
+        single = [(place, one) for place, one in asked if isinstance(one, Continuation)]
+        for (place, _), pair in zip(single, self.encoder.pairs([one for _, one in single]), strict=True):
+            yield place, False, [pair]
+        for place, one in asked:
+            if isinstance(one, Rolling):
+                yield place, True, self.encoder.windows(one.text, self.context or DEFAULT_CONTEXT)
+
+    def _refused(self, pairs: list[Pair], rolling: bool) -> Failure | None:
+        if not pairs or not all(continuation for _, continuation in pairs):
+            return Failure("unsupported", "there is no token to score")
+        length = max(len(context) + len(continuation) - 1 for context, continuation in pairs)
+        if self.context is not None and length > self.context and not rolling:
+            return Failure("too-long", f"{length} tokens, the context holds {self.context}")
+        return None
+
+    def _write(self, asked: list[tuple[int, Generation]]) -> Iterator[tuple[int, Result]]:
+        from danlu.model.drafts import Draft, Writer, alone
+        from danlu.model.branches import OneByOne
+
+        if not asked:
+            return
+        drafts = []
+        for (place, one), prompt in zip(asked, self._prompts([one for _, one in asked]), strict=True):
+            if failure := self._cannot_write(one, prompt):
+                yield place, failure
+            elif one.max_tokens < 1:
+                yield place, Answer("", "length", 0)
+            else:
+                drafts.append(Draft(place, one, prompt))
+        ends = self._ends()
+        if isinstance(self._engine, OneByOne):
+            yield from alone(self.model, self.tokenizer, ends, drafts)
+        else:
+            yield from Writer(self._engine, self.tokenizer, ends, BATCH).write(drafts)
+
+    def _prompts(self, asked: list[Generation]) -> list[list[int]]:
+        """The tokens of each prompt; messages as the chat template writes them."""
+        from danlu.model import template
+
+        plain = iter(self.encoder.encode([one.prompt for one in asked if isinstance(one.prompt, str)]))
+        return [
+            next(plain) if isinstance(one.prompt, str) else template.render(self.tokenizer, one.prompt, answer=True)
+            for one in asked
+        ]
+
+    def _cannot_write(self, one: Generation, prompt: list[int]) -> Failure | None:
+        if one.json_schema is not None:
+            return Failure("unsupported", "generation by a JSON schema")
+        if not prompt:
+            return Failure("unsupported", "the prompt has no token")
+        if self.context is not None and len(prompt) + one.max_tokens > self.context:
+            detail = f"{len(prompt)} tokens and {one.max_tokens} to write, the context holds {self.context}"
+            return Failure("too-long", detail)
+        return None
+
+    def _ends(self) -> set[int]:
+        """The tokens that end an answer: those of the model's generation settings, of the tokenizer and its template."""
+        from danlu.model import template
+
+        stated = getattr(self.model.generation_config, "eos_token_id", None)
+        return {*template.stop_tokens(self.tokenizer), *(stated if isinstance(stated, list) else [stated])} - {None}
+
+
+class _Sum:
+    """A request on its way: windows that are left, and what the others gave."""
+
+    def __init__(self, left: int, rolling: bool) -> None:
+        self.left, self.rolling = left, rolling
+        self.value, self.greedy, self.tokens = 0.0, True, 0
+
+    def add(self, logs: Sequence[tuple[float, bool]]) -> None:
+        self.left -= 1
+        self.value += sum(log for log, _ in logs)
+        self.greedy = self.greedy and all(best for _, best in logs)
+        self.tokens += len(logs)
+
+    def result(self) -> LogLikelihood:
+        return LogLikelihood(self.value, self.greedy and not self.rolling, self.tokens)
+
+
+def _context(config: Any, tokenizer: Any, shorter: int | None) -> int:
+    """The longest input in tokens, from the configuration or the tokenizer; ModelError when `shorter` is none."""
+    text = config.get_text_config()
+    names = ("n_positions", "max_position_embeddings", "n_ctx")
+    found = next((int(value) for name in names if (value := getattr(text, name, None)) is not None), 0)
+    if not found:
+        stated = getattr(tokenizer, "model_max_length", None) or DEFAULT_CONTEXT
+        found = int(stated) if stated < 1 << 30 else DEFAULT_CONTEXT
+    if shorter is not None and shorter < 1:
+        raise ModelError(f"a context of {shorter} tokens holds nothing")
+    return min(found, shorter or found)

@@ -1,0 +1,92 @@
+"""The output head of a causal language model at chosen places: log-likelihoods without logits of every place at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+ROWS, WORDS = 512, 8192  # logits alive at once: 512 x 8,192 x 4 bytes = 17 MB
+
+
+class Vocabulary:
+    """A head and what the model does to its logits (`shape`: scaled or soft-capped, see `shaping`)."""
+
+    def __init__(self, head: Any, shape: Callable[[Any], Any] | None = None) -> None:
+        self.head, self.shape = head, shape
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[m, d] → float32 [m, vocabulary]"""
+        found = self.head(hidden)
+        return (self.shape(found) if self.shape else found).float()
+
+    def logs(
+        self, hidden: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """log p (nats) of target k behind the hidden state of row rows[k], and whether it is the most probable token.
+
+        hidden: [m, d]; rows, targets: int64 [k], rows in rising order → float32 [k], bool [k].
+        """
+        import torch
+
+        logs, greedy = [], []
+        for start in range(0, len(hidden), ROWS):
+            end = min(len(hidden), start + ROWS)
+            first, last = torch.searchsorted(rows, torch.tensor([start, end], device=rows.device)).tolist()
+            one = self._logs(hidden[start:end], rows[first:last] - start, targets[first:last])
+            logs.append(one[0])
+            greedy.append(one[1])
+        return torch.cat(logs), torch.cat(greedy)
+
+    def _logs(self, hidden: Any, rows: Any, targets: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Over slices of the vocabulary, with a running maximum and sum (Milakov and Gimelshein, 2018, "Online normalizer
+        calculation for softmax")."""
+        import torch
+
+        best = torch.full((len(hidden),), float("-inf"), device=hidden.device)
+        at = torch.zeros(len(hidden), dtype=torch.int64, device=hidden.device)
+        total = torch.zeros_like(best)
+        wanted = torch.zeros(len(targets), device=hidden.device)
+        for start, logits in self._slices(hidden):
+            mine = (targets >= start) & (targets < start + logits.shape[1])
+            wanted[mine] = logits[rows[mine], targets[mine] - start]
+            top, where = logits.max(dim=-1)
+            at = torch.where(top > best, where + start, at)
+            higher = torch.maximum(best, top)
+            total = total * (best - higher).exp_() + logits.sub_(higher[:, None]).exp_().sum(dim=-1)
+            best = higher
+        return wanted - (best + total.log())[rows], at[rows] == targets
+
+    def _slices(self, hidden: torch.Tensor) -> Any:
+        """(first word, float32 logits of the words from there on)"""
+        import torch
+
+        from danlu.model import onednn
+
+        if onednn.used_by(self.head):
+            product = onednn.product
+        elif type(self.head) is torch.nn.Linear:
+            product = torch.nn.functional.linear
+        else:  # a quantized or adapted head: only it knows how
+            yield 0, self.logits(hidden).clone()
+            return
+        weight, bias = self.head.weight, self.head.bias
+        for start in range(0, len(weight), WORDS):
+            part = product(hidden, weight[start : start + WORDS], None if bias is None else bias[start : start + WORDS])
+            yield start, (self.shape(part) if self.shape else part).float()
+
+
+def shaping(config: Any) -> Callable[[Any], Any] | None:
+    """What the configuration says that happens to the logits behind the head: soft-capped (Gemma 2), multiplied (Cohere)
+    or divided (Granite)."""
+    import torch
+
+    if cap := getattr(config, "final_logit_softcapping", None):
+        return lambda logits: torch.tanh(logits / cap) * cap
+    if scale := getattr(config, "logit_scale", None):
+        return lambda logits: logits * scale
+    if divisor := getattr(config, "logits_scaling", None):
+        return lambda logits: logits / divisor
+    return None
