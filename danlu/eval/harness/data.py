@@ -172,7 +172,7 @@ def _card_splits(folder: Path, name: str | None, where: str) -> dict[str, list[P
     root = folder / str(chosen.get("data_dir", "."))
     files = chosen.get("data_files")
     if files is None:
-        return _by_split([path for path in _data_files(root)], root, None)
+        return _by_split(_data_files(root), root, None)
     return {split: _expand(root, paths, str(card)) for split, paths in _file_lists(files).items()}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from danlu.errors import DataError, UsageError, nearest
+from danlu.errors import DataError, nearest
 from danlu.eval import metrics
 from danlu.eval.harness import code
 from danlu.eval.harness.find import Loaded
@@ -33,6 +33,11 @@ class Measure:
     aggregation: Aggregation
     better: Literal["higher", "lower"]
     unit: str
+
+    def version(self, task: str) -> str:
+        """The version of a score: the task's, and what else the metric's numbers depend on."""
+        signature = self.metric.signature(self.options) if self.metric and self.metric.signature else ""
+        return f"{task}; {signature}" if signature else task
 
 
 def measures(loaded: Loaded) -> list[Measure]:
@@ -128,5 +133,3 @@ def generation(loaded: Loaded) -> dict[str, Any]:
 
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 HARMLESS: dict[str, Any] = {"num_beams": 1, "num_return_sequences": 1, "use_cache": None}
-
-__all__ = ["Measure", "UsageError", "generation", "measures"]

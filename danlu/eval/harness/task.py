@@ -331,14 +331,19 @@ class HarnessTask:
             found = [_measure_of(one, name) for one in scored if name in one.values or name in one.items]
             base = next((name.removesuffix(f",{each}") for each in self.filters if name.endswith(f",{each}")), name)
             measure = next((one for one in self.measures if one.name == base), None)
-            aggregation = measure.aggregation if measure else MEAN
-            value, error = estimate(aggregation, found)
+            value, error = estimate(measure.aggregation if measure else MEAN, found)
             made.append(
                 Score(
-                    name=name, value=value, n=len(found), stderr=error, unit=measure.unit if measure else "score",
-                    better=measure.better if measure else "higher", version=self.version, seed=seed,
+                    name=name,
+                    value=value,
+                    n=len(found),
+                    stderr=error,
+                    unit=measure.unit if measure else "score",
+                    better=measure.better if measure else "higher",
+                    version=measure.version(self.version) if measure else self.version,
+                    seed=seed,
                 )
-            )  # fmt: skip
+            )
         return made
 
 
