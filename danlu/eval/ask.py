@@ -144,7 +144,7 @@ def evaluate_one(asker: Asker, task: Task, shots: int | None, seed: int, fewer_s
         failures=dict(sorted(Counter(one.failure.reason for one in asked if one.failure).items())),
         prompt=_prompt_digest(asked),
         data=dict(task.data),
-        notes=_notes(asked, wanted),
+        notes=_left_out(task) + _notes(asked, wanted),
     )
     return Evaluated(task, asked, scored, result, samples)
 
@@ -238,6 +238,12 @@ def _notes(asked: Sequence[Asked], shots: int) -> list[str]:
         if one.failure and one.failure.detail:
             told.setdefault(one.failure.reason, one.failure.detail)
     return notes + [f"{reason}, for example: {detail}" for reason, detail in sorted(told.items())]
+
+
+def _left_out(task: Task) -> list[str]:
+    """Questions that the task itself leaves out, by reason, where it does (`dropped`)."""
+    dropped = dict(getattr(task, "dropped", {}))
+    return [f"{count} questions left out: {reason}" for reason, count in sorted(dropped.items())]
 
 
 def refuse_empty(results: Sequence[TaskResult], model: str) -> None:

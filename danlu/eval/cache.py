@@ -29,7 +29,9 @@ from danlu.records import Message
 from danlu.track import Track
 
 CACHE = "eval-cache.sqlite"
-SAME_ANYWAY = frozenset({"processes", "threads", "batch", "batch_tokens", "licence", "terms", "parameters", "path"})
+SAME_ANYWAY = frozenset(
+    {"processes", "copies", "threads", "batch", "batch_tokens", "licence", "terms", "parameters", "path"}
+)
 """Facts of a model that never change a number by more than rounding: how it is spread, and what is only told."""
 
 _AT_ONCE = 500
@@ -132,7 +134,7 @@ class Cache:
 
 def _result(value: str) -> Result:
     facts = json.loads(value)
-    return {"LogLikelihood": LogLikelihood, "Answer": Answer}[facts.pop("kind")](**facts)
+    return Answer(**facts) if facts.pop("kind") == "Answer" else LogLikelihood(**facts)
 
 
 @contextlib.contextmanager

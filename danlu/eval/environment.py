@@ -18,8 +18,8 @@ LIBRARIES = (
 
 
 def environment() -> dict[str, Any]:
-    """{"danlu", "commit", "python", "system", "processor", "processors", "threads", library: version, …}; the commit only
-    where Danlu runs from a git checkout, with "+" behind it when its code was changed since."""
+    """{"danlu", "commit", "python", "system", "processor", "processors", "threads", library: version, …}; the commit
+    only where Danlu runs from a git checkout, with "+" behind it when its code was changed since."""
     found: dict[str, Any] = {"danlu": danlu.__version__}
     if made := commit(Path(danlu.__file__).parent):
         found["commit"] = made
@@ -40,7 +40,7 @@ def environment() -> dict[str, Any]:
 
 
 def commit(folder: Path) -> str | None:
-    """The commit of the checkout that `folder` is a tracked part of, "+" behind it when files there differ; else None."""
+    """The commit of the checkout that `folder` is a tracked part of, "+" behind it when it has changes; else None."""
 
     def git(*words: str) -> subprocess.CompletedProcess[str] | None:
         try:
