@@ -91,11 +91,11 @@ def show(args: argparse.Namespace) -> int:
 
 def pull(args: argparse.Namespace) -> int:
     from danlu.model.catalog import entry
-    from danlu.model.find import locate, state
+    from danlu.model.find import locate
 
     model = entry(args.name)
     print(f"{model.name}: {model.what}\nlicence: {model.licence}, {model.terms}")
-    if args.again or state(model) == "missing":
+    if args.again or not model.parts():
         _install(model, args.again)
     print(f"ready: {locate(model.name)}")
     return 0

@@ -101,11 +101,12 @@ def folder_licence(folder: Path) -> dict[str, str]:
 def gguf_file(name: str) -> Path:
     """The GGUF of a built-in model as one file: the package's own, or its parts joined in the cache, once."""
     entry = CATALOG[name]
-    _check_available(entry)
-    if len(entry.parts()) == 1:
-        return entry.parts()[0]
     path = cache_root() / "gguf" / f"{name}-{entry.sha256[:12]}.gguf"
     if not path.is_file():
+        if not entry.parts():
+            raise _not_installed(entry)
+        if len(entry.parts()) == 1:
+            return entry.parts()[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path.parent / f".{path.name}.lock"):
             if not path.is_file():
@@ -155,7 +156,11 @@ def _built_in_folder(entry: Entry) -> Path:
 
 def _check_available(entry: Entry) -> None:
     if state(entry) == "missing":
-        raise ModelError(f"the built-in model {entry.name} is not installed", next=f"danlu model pull {entry.name}")
+        raise _not_installed(entry)
+
+
+def _not_installed(entry: Entry) -> ModelError:
+    return ModelError(f"the built-in model {entry.name} is not installed", next=f"danlu model pull {entry.name}")
 
 
 def _converted(entry: Entry, track: Track) -> Path:
@@ -304,6 +309,7 @@ def _folder_digest(folder: Path) -> str:
 def _hub() -> Any:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import huggingface_hub
+    import huggingface_hub.errors
 
     return huggingface_hub
 

@@ -1,4 +1,4 @@
-"""Lines as arrays: the same as through pydantic, whatever the lines hold; what Arrow might read otherwise is refused."""
+"""Lines as arrays: the same as through pydantic, whatever they hold; what Arrow might read otherwise is refused."""
 
 import json
 import threading

@@ -141,7 +141,7 @@ def test_several_processes_write_the_same_bytes(steps, monkeypatch):
 def test_the_hash_seed_of_the_interpreter_does_not_matter(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
-        "from pathlib import Path; from conftest import Steps; from test_dedup import family;"
+        "from pathlib import Path; from one_step import Steps; from test_dedup import family;"
         "steps = Steps(Path(sys.argv[2])); made = steps('data.dedup', documents=steps.documents(**family(60)));"
         "print(made.manifest['content'])"
     )

@@ -348,7 +348,7 @@ def test_killed_and_run_again_it_goes_on_and_ends_the_same(steps, mixed, tmp_pat
         import sys
         from pathlib import Path
         sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from conftest import Steps
+        from one_step import Steps
 
         if __name__ == "__main__":
             made = Steps(Path(sys.argv[1]))("data.read", paths=[Path(sys.argv[2])])

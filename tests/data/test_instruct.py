@@ -254,7 +254,7 @@ CHAIN = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from conftest import Steps
+from one_step import Steps
 steps = Steps(Path(sys.argv[2]))
 read = steps("data.read", paths=[Path(path) for path in sys.argv[3:]])
 unique = steps("data.dedup", documents=steps("data.clean", documents=read))

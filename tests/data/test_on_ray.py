@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from one_step import Steps
 
 from danlu.artifact import Artifact, Store
 from danlu.data import flow
@@ -95,6 +96,70 @@ def test_a_node_killed_in_the_middle_costs_nothing_but_time(cluster, source, tmp
     assert [id for _, ids in came for id in ids] == here
     assert len({node for node, _ in came}) == 2
     cluster.nodes.append(cluster.add_node(num_cpus=2))
+
+
+class Killing(Track):
+    """Kills a node of the cluster as soon as the second block of a step is done."""
+
+    def __init__(self, cluster) -> None:
+        super().__init__(quiet=True, on="ray")
+        self.cluster, self.updates, self.after = cluster, 0, 0
+
+    def bar(self, label, total, unit="it"):
+        return self
+
+    def close(self) -> None:
+        return
+
+    def update(self, n=1) -> None:
+        self.updates += 1
+        if self.updates == 2:
+            self.cluster.remove_node(self.cluster.nodes.pop(), False)
+        self.after += self.updates > 2
+
+
+STAGES = (
+    *("data.boilerplate", "data.clean", "data.filter", "data.pii"),
+    *("data.dedup", "data.decontaminate", "data.augment", "data.split"),
+)
+
+
+@pytest.mark.timeout(900)
+def test_the_whole_room_with_a_node_killed_in_the_middle(cluster, small_blocks, tmp_path, chapters) -> None:
+    """From files to a split: each step on Ray, two of them with a node killed under it, makes what it makes here."""
+    folder = tmp_path / "books"
+    folder.mkdir()
+    for number in range(6):
+        for chapter in chapters[:16]:
+            text = chapter.read_text("utf-8")
+            middle = text.find("\n## ", len(text) * (number % 7) // 7)
+            (folder / f"{number:02}-{chapter.name}").write_text(f"第 {number} 冊\n\n{text[middle:][:2400]}", "utf-8")
+    (tmp_path / "asked.jsonl").write_text(
+        json.dumps({"question": "低秩矩陣為什麼可以只訓練很少的參數就學會一件事？"}) + "\n", "utf-8"
+    )
+    here, there = Steps(tmp_path / "here"), Steps(tmp_path / "there")
+    killing = {"data.clean": Killing(cluster), "data.dedup": Killing(cluster)}
+    made = [here("data.read", paths=[folder])]
+    other = [there("data.read", Track(quiet=True, on="ray"), paths=[folder])]
+    documents = 0
+    for use in STAGES:
+        more = {"sets": [tmp_path / "asked.jsonl"]} if use == "data.decontaminate" else {}
+        track = killing.get(use) or Track(quiet=True, on="ray")
+        for steps, found, on in ((here, made, Track(quiet=True)), (there, other, track)):
+            if use == "data.augment":
+                found.append(steps("data.instruct", on, documents=found[documents]))
+                found.append(steps(use, on, examples=found[-1]))
+            elif use == "data.split":
+                found.append(steps(use, on, examples=found[-1], documents=found[documents]))
+            else:
+                found.append(steps(use, on, documents=found[-1], **more))
+        if use == "data.decontaminate":
+            documents = len(made) - 1
+        assert made[-1].content == other[-1].content, use
+        if use in killing:
+            assert killing[use].after > 2, f"{use}: nothing was left to do when the node was killed"
+            cluster.nodes.append(cluster.add_node(num_cpus=2))
+    assert [one.content for one in made] == [one.content for one in other]
 
 
 def _refuses(block: flow.Block) -> None:

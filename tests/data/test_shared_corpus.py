@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from one_step import Steps
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -29,8 +30,6 @@ def made(tmp_path_factory):
     """The artifact of each stage, by the word of its step."""
     if not SHARED.is_dir():
         pytest.skip("../shared/data is not here")
-    from conftest import Steps
-
     steps = Steps(tmp_path_factory.mktemp("corpus") / "store")
     more = {"data.decontaminate": {"sets": [SHARED / "bench" / "tmmlu"]}}
     found = {"data.read": steps("data.read", paths=[SHARED], ocr=OCR)}

@@ -10,15 +10,12 @@ from danlu.data.structured import Shape, parse, schema
 from danlu.errors import DataError
 from danlu.model.catalog import CATALOG
 from danlu.model.chat import Options, gather
-from danlu.model.find import state
 from danlu.model.named import opened as open_chat
 from danlu.records import Example, Message, write_jsonl
 
 NAME = "smollm2-135m-instruct"
 
-pytestmark = pytest.mark.skipif(
-    state(CATALOG[NAME]) == "missing", reason=f"danlu model pull {NAME} installs this model"
-)
+pytestmark = pytest.mark.skipif(not CATALOG[NAME].parts(), reason=f"danlu model pull {NAME} installs this model")
 
 
 class Rating(Shape):

@@ -336,7 +336,7 @@ CHILD = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from conftest import Steps
+from one_step import Steps
 from danlu.artifact import Artifact
 seeds, chat, store = Artifact.load(Path(sys.argv[2])), sys.argv[3], Path(sys.argv[4])
 common = dict(chat=chat, at_once=4, retries=9, seed=7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -139,3 +140,21 @@ def test_licences_are_read_from_the_card(speaking, tmp_path):
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
     (folder / "LICENSE.txt").write_text("…")
     assert find.licence("mine", str(tmp_path)) == {"licence": "apache-2.0", "terms": "LICENSE.txt"}
+
+
+def test_a_converted_model_whose_package_is_gone(built_in, monkeypatch):
+    """Its folder serves on; its GGUF, which only the package holds, is asked for by name. `pull` installs it."""
+    find.locate("tiny")
+    files = (("no_such_package", "a"), ("no_such_package", "b"))
+    monkeypatch.setitem(catalog.CATALOG, "tiny", dataclasses.replace(CATALOG["tiny"], files=files))
+    assert find.state(CATALOG["tiny"]) == "converted"
+    assert find.locate("tiny").is_dir()
+    with pytest.raises(ModelError, match="not installed") as told:
+        find.gguf_file("tiny")
+    assert told.value.problem.next == "danlu model pull tiny"
+    from danlu.cli import model
+
+    asked = []
+    monkeypatch.setattr(model, "_install", lambda entry, again: asked.append(entry.name))
+    assert model.pull(SimpleNamespace(name="tiny", again=False)) == 0
+    assert asked == ["tiny"]
