@@ -131,7 +131,9 @@ STEPS: dict[str, str] = {
     "quant.gguf": "danlu.quant.gguf:Gguf",
     "eval.parity": "danlu.eval.parity:Parity",
     "eval.compare": "danlu.eval.compare:Compare",
+    "eval.run": "danlu.eval.run:Run",
     "eval.gate": "danlu.eval.gate:Gate",
+    "eval.classic": "danlu.eval.classic.step:Classic",
     "rag.index": "danlu.rag.index:Index",
     "rag.assistant": "danlu.rag.assistant:Assistant",
 }

@@ -25,8 +25,10 @@ VERBS = {
     "data": "instruction files, tables and personal data",
     "text": "find Simplified characters and mainland terms; Taiwan usage",
     "model": "list, fetch and describe models",
+    "eval": "what models score in tasks",
     "compare": "two results, question by question, with gates",
     "leaderboard": "one page with every model's results",
+    "metrics": "classic metrics of a file of predictions",
     "chat": "talk to an assistant in the terminal",
     "serve": "an OpenAI-compatible server and a chat page",
 }

@@ -1,11 +1,11 @@
 """Beyond one machine: requests shared out over a Ray cluster on which a model is opened several times.
 
 One copy of the model a GPU, or one a node where the cluster has none. Requests that share a beginning go to the same
-copy. Each copy is asked for some requests at a time, so that what it has answered is kept whatever becomes of it; a copy
-whose node dies is opened elsewhere and asked again. What is answered does not depend on how many copies there are.
+copy. Each copy is asked for some requests at a time, so that what it has answered is kept whatever becomes of it; a
+copy whose node dies is opened elsewhere and asked again. What is answered does not depend on how many copies there are.
 
-Danlu's code travels to the nodes; what it needs (the extra `model`), and a model that is a folder or a file, must be there
-under the same path on every node.
+Danlu's code travels to the nodes; what it needs (the extra `model`), and a model that is a folder or a file, must be
+there under the same path on every node.
 """
 
 from __future__ import annotations
@@ -28,26 +28,31 @@ _AGAIN = 3
 
 
 def open_on_ray(name: str, track: Track, **options: Any) -> RayModel:
-    """A model by its name (`danlu.model.subject.open_model`) on the cluster that `track.on` names."""
+    """A model by its name (`danlu.model.subject.open_model`) on the cluster that `track.on` names; a copy uses all
+    processors of its node, or its share of them."""
     return RayModel(name, partial(_open, name, options), track)
 
 
-def _open(name: str, options: Mapping[str, Any]) -> LanguageModel:
+def _open(name: str, options: Mapping[str, Any], threads: int) -> LanguageModel:
     from danlu.model.subject import open_model
 
-    return open_model(name, **options)
+    return open_model(name, **{"threads": threads, **options})
 
 
 class RayModel:
-    """A LanguageModel of copies on a cluster. `opening` makes one copy there; it must be picklable. `copies` is their
-    number, by default one a GPU, or one a node where there is none. ModelError when a copy dies time and again."""
+    """A LanguageModel of copies on a cluster. `opening` makes one copy there, with so many threads; it must be
+    picklable. `copies` is their number, by default one a GPU, or one a node where there is none. ModelError when a copy
+    dies time and again."""
 
     def __init__(
-        self, name: str, opening: Callable[[], LanguageModel], track: Track, copies: int | None = None
+        self, name: str, opening: Callable[[int], LanguageModel], track: Track, copies: int | None = None
     ) -> None:
         self.ray = connected(track.on)
         gpus = int(self.ray.cluster_resources().get("GPU", 0))
-        nodes = sum(bool(node["Alive"] and node["Resources"].get("CPU")) for node in self.ray.nodes())
+        nodes = [int(node["Resources"].get("CPU", 0)) for node in self.ray.nodes() if node["Alive"]]
+        nodes = [processors for processors in nodes if processors] or [1]
+        count = copies or gpus or len(nodes)
+        threads = max(1, min(nodes) * len(nodes) // count)
         kind = self.ray.remote(Copy).options(
             num_cpus=1,
             num_gpus=1 if gpus else 0,
@@ -56,7 +61,7 @@ class RayModel:
             max_task_retries=_AGAIN,
         )
         self.name = name
-        self.copies = [kind.remote(opening) for _ in range(copies or gpus or max(1, nodes))]
+        self.copies = [kind.remote(opening, threads) for _ in range(count)]
         told = self._got([copy.facts.remote() for copy in self.copies])
         self.fingerprint, facts, self.context = told[0]
         self.facts: Mapping[str, Any] = {**facts, "copies": len(self.copies)}
@@ -120,11 +125,11 @@ def _pieces(places: list[int]) -> list[list[int]]:
 class Copy:
     """One copy of the model, on a node. A DanluError is handed back, so that Ray does not try it again."""
 
-    def __init__(self, opening: Callable[[], LanguageModel]) -> None:
+    def __init__(self, opening: Callable[[int], LanguageModel], threads: int) -> None:
         self.model: LanguageModel | None = None
         self.error: DanluError | None = None
         try:
-            self.model = opening()
+            self.model = opening(threads)
         except DanluError as error:
             self.error = error
 

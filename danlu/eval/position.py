@@ -102,7 +102,7 @@ LAYOUTS = (Layout(_numbered("mc_answer", 1, 10), "correct_answer_num", base=1),)
 
 def layout(docs: Sequence[Doc], options: Sequence[str] = (), answer: str = "") -> Layout | None:
     """How these questions keep their choices, as far as the task's file does not say (`options`, `answer`); None when
-    no known layout fits them all. Answers that are numbers count from 1 where one of them would be too large otherwise."""
+    no known layout fits them all. Answers that are numbers count from 1 where one would be too large otherwise."""
     found = [] if options or answer else [*LAYOUTS]
     for name in [answer] if answer else [name for name in _ANSWERS if name in docs[0].fields]:
         known = [tuple(options)] if options else [*_OPTIONS, *((one,) for one in _LISTS)]

@@ -18,8 +18,8 @@ _START = "ray start --head --ray-client-server-port=10001, then --on ray://HOST:
 
 def connected(on: str) -> Any:
     """The module `ray`, connected once in this process to the cluster that `on` names: "ray" is RAY_ADDRESS's, or a
-    fresh one on this machine; "ray://host:port" a cluster's client port. Danlu's own code travels to the nodes, so that they
-    run the version that is recorded; usage reports to Ray's makers are off. DataError when no cluster answers."""
+    fresh one on this machine; "ray://host:port" a cluster's client port. Danlu's own code travels to the nodes, so that
+    they run the version that is recorded; usage reports to Ray's makers are off. DataError when no cluster answers."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if on.startswith("ray://"):
         _answers(on)
