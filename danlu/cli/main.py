@@ -29,6 +29,7 @@ VERBS = {
     "compare": "two results, question by question, with gates",
     "leaderboard": "one page with every model's results",
     "metrics": "classic metrics of a file of predictions",
+    "judge": "a model judges answers, in pairs or with grades",
     "chat": "talk to an assistant in the terminal",
     "serve": "an OpenAI-compatible server and a chat page",
 }

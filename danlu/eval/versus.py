@@ -1,7 +1,7 @@
 """Two results of the same questions, score by score: what changed, how sure that is, and which questions flipped.
 
 Questions are paired by `Sample.id`; what only one side has an answer to is counted and left out of the difference.
-Where a score can be had from its questions' values (a mean, a ratio, the exponential of one, or a mean over subjects),
+Where a score can be had from its questions' values (a mean, a ratio, its exponential or root, or a mean over subjects),
 the difference has the standard error and the bootstrap interval of paired questions, and its p is McNemar's (exact)
 for right and wrong answers and the paired t test's otherwise. Other scores (BLEU over a corpus, say) get the two
 standard errors added up as independent ones, which is too wide, and this is said. The p values of all scores are
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -305,10 +305,18 @@ def _flip(pair: tuple[Sample, Sample]) -> Flip:
     return Flip(base.id, base.subject, prompt, base.target, base.answer, new.answer)
 
 
+_CURVES: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    "exp-": (lambda ratio: math.exp(min(-ratio, 700.0)), lambda ratio: -math.exp(min(-ratio, 700.0))),
+    "exp": (lambda ratio: math.exp(min(ratio, 700.0)), lambda ratio: math.exp(min(ratio, 700.0))),
+    "root": (lambda ratio: math.sqrt(max(ratio, 0.0)), lambda ratio: 0.5 / math.sqrt(ratio) if ratio > 0 else 0.0),
+}
+"""A function of a ratio, and its derivative: perplexities, and roots of mean squares."""
+
+
 @dataclass(frozen=True)
 class _Link:
-    """How a score follows from its questions. `scaled`: a constant times sum(values) / sum(weights); `exp`, `exp-`: the
-    exponential of that ratio, or of its negative; `subjects`: the mean of the subjects' ratios; `zero`: all are 0."""
+    """How a score follows from its questions. `scaled`: a constant times sum(values) / sum(weights); a name of _CURVES:
+    that function of the ratio; `subjects`: the mean of the subjects' ratios; `zero`: all are 0."""
 
     kind: str
     scale: float = 1.0
@@ -324,12 +332,11 @@ class _Link:
             return [self.scale * top for top in tops], bottoms
         if self.kind == "subjects":
             return _by_subject(columns, subjects)
-        sign = -1.0 if self.kind == "exp-" else 1.0
+        curve, slope = _CURVES[self.kind]
         ratio = sum(tops) / sum(bottoms)
-        value = math.exp(sign * ratio)
-        return [
-            value * bottom + sign * value * (top - ratio * bottom) for top, bottom in zip(tops, bottoms, strict=True)
-        ], bottoms
+        value, by = curve(ratio), slope(ratio)
+        pairs = zip(tops, bottoms, strict=True)
+        return [value * bottom + by * (top - ratio * bottom) for top, bottom in pairs], bottoms
 
 
 def _by_subject(columns: Columns, subjects: Sequence[str]) -> Columns:
@@ -365,8 +372,8 @@ def _link(samples: Sequence[Sample], score: Score) -> _Link | None:
 
     if close(ratio):
         return _Link("zero") if ratio == 0 else _Link("scaled")
-    for kind, power in (("exp-", -ratio), ("exp", ratio)):
-        if power < 700 and close(math.exp(power)):
+    for kind, (curve, _) in _CURVES.items():
+        if close(curve(ratio)):
             return _Link(kind)
     made = _by_subject((tops, bottoms), [one.subject for one in held])
     if close(sum(made[0]) / len(held)):

@@ -1,0 +1,1 @@
+"""Classic tasks: predictions in a file become scores in the same records as everything else that is measured."""
