@@ -94,7 +94,7 @@ def open_target(target: str, store: Path, *, rag: bool, slots: int) -> Opened:
         return _model(path, path.stem, slots)
     if (path / "artifact.json").is_file():
         return _artifact(path, rag, slots)
-    return _artifact(_in_store(target, store), rag, slots)
+    return _artifact(in_store(target, store), rag, slots)
 
 
 def _endpoint(address: str) -> Opened:
@@ -142,7 +142,7 @@ def _assistant(folder: Path, name: str, rag: bool, slots: int) -> Opened:
     return opened
 
 
-def _in_store(target: str, root: Path) -> Path:
+def in_store(target: str, root: Path) -> Path:
     """The folder of the artifact that a recipe's latest run made, or that an id names."""
     from danlu.artifact import Store
 
