@@ -8,9 +8,9 @@ A task's file names one, with its own arguments where it has some::
       adapter: {name: needle, lengths: [1000, 4000]}
 
 `read_rows` looks for the adapter's files in the data folder: in `<data>/<dataset_path>`, in its last part, in
-`<data>/<place>` for each of the adapter's places, and in `<data>` itself. None means that the folder holds no such
-file: the dataset is then read as any other. Few-shot examples come from the split that the task's file names, read in
-the same way.
+`<data>/<place>` for each of the `places` that the task's file gives or the adapter has, and, where the adapter's files
+cannot be mistaken for others, in `<data>` itself. None means that the folder holds no such file: the dataset is then
+read as any other. Few-shot examples come from the split that the task's file names, read in the same way.
 
 To add one, write a function in a file of this folder and one row in `ADAPTERS`.
 """
@@ -71,12 +71,13 @@ class Sorting:
 class Adapter:
     """`patterns` are globs of its files below a folder, of which `{split}` is a part; `places` are folders below the
     data folder where they often lie; `read(files, split, **arguments)` makes the rows. `arguments` names what a task's
-    file may give."""
+    file may give. `root` says whether the data folder itself may be the dataset."""
 
     patterns: tuple[str, ...]
     read: Callable[..., Rows]
     places: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    root: bool = True
 
     def find(self, folder: Path, split: str, root: bool = False) -> list[Path]:
         """The adapter's files in one folder: those of the first pattern that finds any. `root` says that the folder is
@@ -117,14 +118,16 @@ def read_rows(
     """The rows of a split by the adapter that a task's file names (a word, or {name, argument, …}), or None when the
     data folder holds none of its files. `where` is the task's file, for messages."""
     given = {"name": named} if isinstance(named, str) else dict(named)
-    name = str(given.pop("name", ""))
+    name, places = str(given.pop("name", "")), given.pop("places", ())
     found = adapter(name, where)
     unknown = next((key for key in given if key not in found.arguments), None)
     if unknown is not None:
         raise UsageError(
-            f"adapter {name} has no argument {unknown!r}", where=where, nearest=nearest(unknown, found.arguments)
+            f"adapter {name} has no argument {unknown!r}",
+            where=where,
+            nearest=nearest(unknown, [*found.arguments, "places"]),
         )
-    files = locate(found, data, dataset_path, split)
+    files = locate(found, data, [dataset_path, *places], split)
     if not files:
         return None
     rows = found.read(files, split, **given)
@@ -134,12 +137,13 @@ def read_rows(
     return rows
 
 
-def locate(found: Adapter, data: Path, dataset_path: str, split: str) -> Sequence[Path]:
-    """The adapter's files of a split in the data folder, from the first place that has any."""
-    last = dataset_path.rstrip("/").rsplit("/", 1)[-1]
-    below = [part for part in (dataset_path, last) if part]
-    folders = [data / part for part in (*below, *found.places)] + [data]
+def locate(found: Adapter, data: Path, named: Sequence[str], split: str) -> Sequence[Path]:
+    """The adapter's files of a split below the data folder, from the first place that has any; `named` are the
+    dataset's name and the places that the task's file gives."""
+    parts = [part for name in named[:1] if name for part in (name, name.rstrip("/").rsplit("/", 1)[-1])]
+    folders = [data / part for part in (*parts, *named[1:], *found.places)] + ([data] if found.root else [])
     for folder in folders:
-        if folder.is_dir() and (files := found.find(folder, split, folder == data)):
+        inside = folder.resolve().is_relative_to(data.resolve())
+        if inside and folder.is_dir() and (files := found.find(folder, split, folder == data)):
             return files
     return []

@@ -73,5 +73,5 @@ def _answers(path: Path) -> dict[str, Any]:
 BFCL = Adapter(
     ("questions.jsonl", "*/questions.jsonl", "BFCL_v*.json", "*.jsonl"),
     read,
-    places=("bench/twinkle-examples/bfcl", "bfcl"),
+    root=False,
 )

@@ -122,5 +122,5 @@ def schema(database: dict[str, str]) -> str:
 SQL = Adapter(
     ("questions.jsonl", "{split}.json", "dev.json", "dev_*.json", "*_dev.jsonl"),
     read,
-    places=("bench/twinkle-examples/spider", "sql/spider", "spider", "bird"),
+    root=False,
 )

@@ -27,6 +27,9 @@ PATTERNS = (
     "{split}/*.jsonl",
     "*/{split}-*.parquet",
     "*/*_{split}.parquet",
+    "{split}.jsonl",
+    "{split}.csv",
+    "{split}*.parquet",
 )
 
 
@@ -85,4 +88,4 @@ class _Subjects(Adapter):
         return []
 
 
-SUBJECTS = _Subjects(PATTERNS, read, arguments=("only",))
+SUBJECTS = _Subjects(PATTERNS, read, arguments=("only",), root=False)

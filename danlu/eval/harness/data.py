@@ -74,12 +74,14 @@ class Adapted(Dataset):
 
         config, beside = self.loaded.config, self.loaded.read.path.parent
         own = beside / config.danlu.data if config.danlu.data else None
-        for folder in (self.data, own if own is None or own.is_dir() else own.parent):
+        shipped = own if own is None or own.is_dir() else own.parent
+        for folder, name in ((self.data, config.dataset_path or ""), (shipped, ".")):
             if folder is None:
                 continue
             place = self.loaded.where("danlu", "adapter")
-            found = adapters.read_rows(config.danlu.adapter, folder, config.dataset_path or "", split, place)
+            found = adapters.read_rows(config.danlu.adapter, folder, name, split, place)
             if found is not None:
+                self.source = str(found.files[0].parent) if found.files else self.source
                 self.dropped[split] = dict(found.dropped)
                 return found.rows
         return _plain(self.loaded, self.data).rows(split, where)
