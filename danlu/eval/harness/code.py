@@ -41,7 +41,7 @@ def load(function: Function, field: str) -> Callable[..., Any]:
 
 
 def _module(path: Path, function: Function) -> Any:
-    name = f"danlu_task_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    name = f"danlu_task_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from danlu.errors import DanluError, DataError, UsageError, nearest
-from danlu.eval.harness.read import Function, Key, Read, read_yaml
+from danlu.eval.harness.read import Function, Key, Memo, Read, read_yaml
 from danlu.eval.harness.schema import TaskConfig, task_config
 
 GROUP_KEYS = ("group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag")
@@ -60,6 +60,7 @@ class Finder:
             if not folder.is_dir():
                 raise UsageError("no such folder of tasks", where=str(folder))
         self.folders, self.trust = list(folders), trust
+        self._memo: Memo = {}
 
     def known(self) -> list[Known]:
         """Every task, group and tag, by name."""
@@ -102,7 +103,7 @@ class Finder:
         )  # fmt: skip
 
     def _file(self, path: Path, over: Mapping[str, Any], depth: int) -> Iterator[Loaded]:
-        read = read_yaml(path.expanduser().resolve())
+        read = read_yaml(path.expanduser().resolve(), self._memo)
         if "group" in read.values and not isinstance(read.values.get("task"), str):
             yield from self._group(read, read.values, over, depth)
             return
@@ -178,7 +179,7 @@ class Finder:
     def _add(self, path: Path, own: dict[str, Known], unread: list[DanluError]) -> None:
         """The names in one file. A file that cannot be read is told of when a name is not found."""
         try:
-            values = read_yaml(path.resolve()).values
+            values = read_yaml(path.resolve(), self._memo).values
         except DanluError as error:
             unread.append(error)
             return

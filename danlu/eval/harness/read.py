@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +52,23 @@ def _function(loader: _Loader, node: yaml.Node) -> Function:
 _Loader.add_constructor("!function", _function)
 
 
-@lru_cache(maxsize=4096)
-def read_yaml(path: Path) -> Read:
-    """A file and its includes; the file's own keys win. DataError with file and line for what is no such file."""
-    return _read(path, ())
+Memo = dict[Path, Read]
 
 
-def _read(path: Path, above: tuple[Path, ...]) -> Read:
+def read_yaml(path: Path, memo: Memo | None = None) -> Read:
+    """A file and its includes; the file's own keys win. `memo` keeps what was read, for includes that many files share.
+    DataError with file and line for what is no such file."""
+    return _read(path, (), {} if memo is None else memo)
+
+
+def _read(path: Path, above: tuple[Path, ...], memo: Memo) -> Read:
+    if path in memo:
+        return memo[path]
     own = _own(path)
     values, places = dict(own.values), dict(own.places)
     included = values.pop("include", None)
     if included is None:
+        memo[path] = own
         return own
     where = own.where(("include",))
     under: dict[str, Any] = {}
@@ -75,12 +80,13 @@ def _read(path: Path, above: tuple[Path, ...]) -> Read:
         if not target.is_file():
             beside = [entry.name for entry in target.parent.glob("*")]
             raise DataError(f"includes {name}, which is not there", where=where, nearest=nearest(target.name, beside))
-        read = _read(target, (*above, path.resolve()))
+        read = _read(target, (*above, path.resolve()), memo)
         under_places = {key: place for key, place in under_places.items() if key[0] not in read.values}
         under_places |= read.places
         under |= read.values
     under_places = {key: place for key, place in under_places.items() if key[0] not in values}
-    return Read(path, under | values, under_places | places)
+    memo[path] = Read(path, under | values, under_places | places)
+    return memo[path]
 
 
 def _own(path: Path) -> Read:

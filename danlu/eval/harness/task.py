@@ -58,6 +58,7 @@ class HarnessTask:
         self._examples: dict[tuple[str, int, int], dict[str, list[Row]]] = {}
         self.rows = rows[:limit]
         self.many_targets = isinstance(self._target_of_first(), list)
+        self.requests(self._all[0], 0, 0)  # what is wrong with the file shows here
 
     def _target_of_first(self) -> Any:
         if self.kind == "multiple_choice" and isinstance(self.writer.text(self.rows[0]), int):
