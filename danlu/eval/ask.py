@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from danlu.errors import DataError, EndpointError, ModelError
 from danlu.eval.cache import Cache, model_key, request_digest, result_key
 from danlu.eval.results import Sample, TaskResult
-from danlu.eval.task import Doc, Scored, Task
+from danlu.eval.task import Conversation, Doc, Scored, Task
 from danlu.model.language_model import Failure, Generation, LanguageModel, Request, Result, Rolling
 from danlu.records import Score
 from danlu.track import Track
@@ -172,7 +172,21 @@ def _ask(asker: Asker, task: Task, docs: Sequence[Doc], shots: int, seed: int, l
     for doc, some in zip(docs, requests, strict=True):
         asked.append(Asked(doc, shots, some, results[start : start + len(some)]))
         start += len(some)
-    return asked
+    return _followed(asker, task, asked, label)
+
+
+def _followed(asker: Asker, task: Task, asked: list[Asked], label: str) -> list[Asked]:
+    """With the results of the later turns, where a task has any (`danlu.eval.task.Conversation`): each is asked after
+    what the model itself said before."""
+    if not isinstance(task, Conversation):
+        return asked
+    turns = [[] if one.failure else task.follow(one.doc, one.requests, one.results) for one in asked]
+    flat = [request for some in turns for request in some]
+    results = iter(asker.ask(flat, f"{label}, second turn") if flat else ())
+    return [
+        replace(one, results=[*one.results, *(next(results) for _ in some)])
+        for one, some in zip(asked, turns, strict=True)
+    ]
 
 
 def _too_long(one: Asked) -> bool:

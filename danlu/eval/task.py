@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from danlu.model.language_model import Request, Result
 from danlu.records import Score
@@ -21,8 +21,8 @@ class Doc:
 
 @dataclass(frozen=True)
 class Scored:
-    """What the answers to one question are worth. `values` and `weights` as in `danlu.eval.results.Sample`; `items` is what a
-    metric's own aggregation wants instead of a number (a prediction and its reference, for F1 or BLEU)."""
+    """What the answers to one question are worth. `values` and `weights` as in `danlu.eval.results.Sample`; `items` is
+    what a metric's own aggregation wants instead of a number (a prediction and its reference, for F1 or BLEU)."""
 
     answer: Any
     target: Any
@@ -55,4 +55,14 @@ class Task(Protocol):
 
     def aggregate(self, docs: Sequence[Doc], scored: Sequence[Scored], seed: int) -> list[Score]:
         """The scores over some questions, each with n, standard error, version and direction."""
+        ...
+
+
+@runtime_checkable
+class Conversation(Protocol):
+    """A task with later turns, which depend on what the model said before."""
+
+    def follow(self, doc: Doc, requests: Sequence[Request], results: Sequence[Result]) -> list[Request]:
+        """What is asked after the first results, none of which is a Failure; [] for nothing. The results of these
+        come after the first ones in what `score` gets."""
         ...

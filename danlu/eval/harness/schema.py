@@ -90,6 +90,9 @@ class Extension(Part):
     """Examples come from the question's own subject alone, as each subject of an examination has its own."""
     chat: bool = False
     """Ask as a conversation, through the model's own chat template: the examples are earlier turns."""
+    follow: str = ""
+    """What the user says next, in a chat of two turns: a field or a template. It is asked after the model's own answer,
+    and metrics measure both answers as one text."""
     templates: dict[str, dict[str, Any]] = {}
     """Other wordings, by name: keys of the task (doc_to_text, description, …) with other values."""
     options: list[str] = []

@@ -25,7 +25,7 @@ from danlu.eval.metrics.aggregate import estimate
 from danlu.eval.task import Doc, Scored
 from danlu.extras import need
 from danlu.model.language_model import Answer, Continuation, Generation, LogLikelihood, Request, Result, Rolling
-from danlu.records import Score
+from danlu.records import Message, Score
 
 
 class HarnessTask:
@@ -217,6 +217,20 @@ class HarnessTask:
         first = Generation(prompt, seed=seed, **self.generation)
         return [replace(first, seed=seed + turn) for turn in range(self.config.repeats if first.temperature > 0 else 1)]
 
+    def follow(self, doc: Doc, requests: Sequence[Request], results: Sequence[Result]) -> list[Request]:
+        """The second turn of a chat, after the model's answer to the first; none where the task has no second turn."""
+        wanted = self.config.danlu.follow
+        if not wanted:
+            return []
+        where = self.loaded.where("danlu", "follow")
+        first, said = requests[0], results[0]
+        if not isinstance(first, Generation) or isinstance(first.prompt, str) or not isinstance(said, Answer):
+            raise DataError("danlu.follow: only a chat (`chat: true`, generate_until) has a second turn", where=where)
+        fields = doc.fields
+        asked = str(fields[wanted] if wanted in fields else template.render(wanted, fields, "danlu.follow", where))
+        turns = (Message(role="assistant", content=said.text), Message(role="user", content=asked))
+        return [replace(first, prompt=(*first.prompt, *turns))]
+
     @property
     def _unconditional(self) -> bool:
         return any(measure.metric is not None and measure.metric.unconditional for measure in self.measures)
@@ -250,6 +264,8 @@ class HarnessTask:
         whole text, or texts (as many as the task repeats)."""
         if self.kind == "generate_until":
             texts = [result.text for result in results if isinstance(result, Answer)]
+            if self.config.danlu.follow:
+                texts = ["\n\n".join(texts)]
             return [texts * self.config.repeats if len(texts) == 1 else texts]
         logs = [result for result in results if isinstance(result, LogLikelihood)]
         if self.kind == "loglikelihood_rolling":
