@@ -133,6 +133,7 @@ STEPS: dict[str, str] = {
     "eval.compare": "danlu.eval.compare:Compare",
     "eval.run": "danlu.eval.run:Run",
     "eval.gate": "danlu.eval.gate:Gate",
+    "eval.card": "danlu.eval.card:Card",
     "eval.classic": "danlu.eval.classic.step:Classic",
     "rag.index": "danlu.rag.index:Index",
     "rag.assistant": "danlu.rag.assistant:Assistant",
