@@ -11,23 +11,16 @@ other than the blocks', which must be there on every node (word lists, decisions
 
 from __future__ import annotations
 
-import logging
-import os
 import pickle
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-import danlu
 from danlu.data.flow import Block
 from danlu.errors import DanluError, DataError
 from danlu.extras import need
+from danlu.model.cluster import connected
 from danlu.track import Track
-
-_START = "ray start --head --ray-client-server-port=10001, then --on ray://HOST:10001"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,7 +29,8 @@ R = TypeVar("R")
 def spread_on_ray(work: Callable[[T], R], items: Sequence[T], track: Track) -> Iterator[R]:
     """`danlu.data.flow.spread` on the cluster that `track.on` names: "ray" is RAY_ADDRESS's, or a fresh one on this
     machine; "ray://host:port" a cluster's client port. DataError when it cannot be reached, or lost too many nodes."""
-    ray = _connected(track.on)
+    ray = connected(track.on)
+    need("ray.data", "ray")
     driver = ray.remote(num_cpus=0, resources={"node:__internal_head__": 0.001})(Driver)
     try:
         pump = driver.remote(work, [ray.put(_shipped(item)) for item in items])
@@ -94,41 +88,3 @@ def _on_node(table: Any, work: Callable[[Any], Any]) -> Any:
         return _table(pickle.dumps(work(pickle.loads(item.as_py()))))  # bytes that `_shipped` made
     except DanluError as error:
         return _table(pickle.dumps(error))
-
-
-def _answers(address: str) -> None:
-    """Raise DataError when nothing listens there: Ray itself would try for half a minute."""
-    place = urlsplit(address)
-    try:
-        socket.create_connection((place.hostname or "", place.port or 10001), timeout=5).close()
-    except (OSError, ValueError) as error:
-        raise DataError(f"no Ray cluster answers: {error}", where=address, next=_START) from None
-
-
-def _connected(on: str) -> Any:
-    """Ray, connected once in this process; usage reports to its makers are off."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if on.startswith("ray://"):
-        _answers(on)
-    if on.startswith("ray://") and (Path.home() / ".ray" / "auth_token").exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # as `ray start` does; Ray reads it when it is imported
-    ray = need("ray", "ray")
-    need("ray.data", "ray")
-    if not ray.is_initialized():
-        fresh = on == "ray" and "RAY_ADDRESS" not in os.environ
-        options: dict[str, Any] = {"include_dashboard": False} if fresh else {}
-        try:
-            ray.init(
-                address=on if on.startswith("ray://") else None,
-                runtime_env={"py_modules": [str(Path(danlu.__file__).parent)]},
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **options,
-            )
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise DataError(
-                f"no Ray cluster answers: {str(error).splitlines()[0]}",
-                where=on,
-                next=_START,
-            ) from error
-    return ray

@@ -40,10 +40,16 @@ def changed(text: str, places: int, seed: int = 0) -> str:
 
 
 def greedy(texts: dict[str, str], threshold: float = 0.8, length: int = 5) -> dict[str, tuple[str, float]]:
-    """The rule by brute force: each document, in the order of the ids, against all that were kept."""
+    """The rule by brute force: each document, in the order of the ids, against all that were kept; what says exactly
+    the same as one before is told of as that one was."""
     kept: dict[str, set[str]] = {}
     drops = {}
+    firsts: dict[str, str] = {}
     for id in sorted(texts):
+        first = firsts.setdefault(core(texts[id]), id)
+        if first in drops:
+            drops[id] = drops[first]
+            continue
         grams = ngrams(core(texts[id]), length)
         found = [(-jaccard(grams, other), name) for name, other in kept.items()]
         if found and -min(found)[0] >= threshold:
