@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 TORCH ?= torch==2.13.0
+WORKERS ?= 2
 BIN := .venv/bin
 
 .PHONY: demo test check install clean
@@ -34,7 +35,7 @@ demo: .venv/installed
 	@echo 'The chat page:  $(BIN)/danlu serve recipes/tutor.yaml   then open http://127.0.0.1:8000'
 
 test: .venv/tools
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: .venv/tools
 	$(BIN)/ruff check .
