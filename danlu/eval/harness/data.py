@@ -327,6 +327,7 @@ def read_rows(path: Path) -> list[Row]:
 
 def _read_json(path: Path) -> list[Row]:
     text = path.read_text(encoding="utf-8-sig")
+    rows: list[Row]
     if text.lstrip().startswith("["):
         rows = json.loads(text)
     else:

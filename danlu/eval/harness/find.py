@@ -183,7 +183,8 @@ class Finder:
         except DanluError as error:
             unread.append(error)
             return
-        extension = values.get("danlu") if isinstance(values.get("danlu"), dict) else {}
+        given = values.get("danlu")
+        extension = given if isinstance(given, dict) else {}
         title = str(extension.get("title") or values.get("task_alias") or values.get("group_alias") or "")
         summary, kind = str(extension.get("summary", "")), str(values.get("output_type", ""))
         task = values.get("task")

@@ -58,6 +58,7 @@ class HarnessTask:
         self._examples: dict[tuple[str, int, int], dict[str, list[Row]]] = {}
         self.rows = rows[:limit]
         self.many_targets = isinstance(self._target_of_first(), list)
+        self.data: Mapping[str, Any] = self._source()
         self.requests(self._all[0], 0, 0)  # what is wrong with the file shows here
 
     def _target_of_first(self) -> Any:
@@ -76,14 +77,15 @@ class HarnessTask:
         made = code.load(function, "process_docs")(library.Dataset.from_list(rows))
         return [dict(row) for row in made]
 
-    @property
-    def data(self) -> dict[str, Any]:
+    def _source(self) -> dict[str, Any]:
         """Where the questions came from; `digest` is the hash of all of them."""
-        digest = hashlib.sha256("\n".join(doc.id for doc in self._all).encode()).hexdigest()[:16]
         return {
-            "source": self.dataset.source, "config": self.config.dataset_name or "", "split": self.split,
-            "licence": self.config.danlu.licence, "digest": digest,
-        }  # fmt: skip
+            "source": self.config.dataset_path or self.config.danlu.data,
+            "config": self.config.dataset_name or "",
+            "split": self.split,
+            "licence": self.config.danlu.licence,
+            "digest": hashlib.sha256("\n".join(doc.id for doc in self._all).encode()).hexdigest()[:16],
+        }
 
     @cached_property
     def _all(self) -> list[Doc]:
@@ -272,7 +274,9 @@ class HarnessTask:
             return [[log.value] for log in logs]
         return [[(log.value, log.greedy)] for log in logs]
 
-    def _measured(self, fields: Row, answers: list[Any], results: Sequence[Result]) -> list[tuple[str, Any, Any]]:
+    def _measured(
+        self, fields: Mapping[str, Any], answers: list[Any], results: Sequence[Result]
+    ) -> list[tuple[str, Any, Any]]:
         """(metric, measure, how to make a number of it) of one question."""
         if self.config.process_results is not None:
             made = code.load(self.config.process_results, "process_results")(fields, answers)
@@ -287,7 +291,7 @@ class HarnessTask:
                 found += _by_code(measure, answered)
         return found
 
-    def _answered(self, fields: Row, answers: list[Any], results: Sequence[Result]) -> Answered:
+    def _answered(self, fields: Mapping[str, Any], answers: list[Any], results: Sequence[Result]) -> Answered:
         if self.kind == "generate_until":
             return Answered(fields, self._reference(fields, answers[0]), text=answers[0])
         tokens = tuple(result.tokens for result in results if isinstance(result, LogLikelihood))
@@ -302,7 +306,7 @@ class HarnessTask:
             fields, self._gold(fields), choices, logs[:n], greedy[:n], tokens[:n], unconditional=logs[n:]
         )  # fmt: skip
 
-    def _gold(self, fields: Row) -> int | list[int] | None:
+    def _gold(self, fields: Mapping[str, Any]) -> int | list[int] | None:
         """The place of the right choice, or the places; None when it is none of them."""
         choices = self.writer.choices(fields)
         gold = self.writer.text(fields) if self.writer.many_inputs else self.writer.target(fields)
@@ -312,7 +316,7 @@ class HarnessTask:
             return None
         return kept if isinstance(gold, list) else kept[0]
 
-    def _reference(self, fields: Row, said: Any) -> Any:
+    def _reference(self, fields: Mapping[str, Any], said: Any) -> Any:
         """What a written answer is compared with: a text, or a list of them."""
         target = self.writer.target(fields) if self.config.doc_to_target is not None else None
         if self.config.doc_to_choice is not None and isinstance(target, int):
@@ -323,7 +327,7 @@ class HarnessTask:
             return [target]
         return str(target) if isinstance(said, str) else target
 
-    def _said(self, fields: Row, results: Sequence[Result]) -> Any:
+    def _said(self, fields: Mapping[str, Any], results: Sequence[Result]) -> Any:
         """The answer as people read it: the text, or the choice that is most likely."""
         if self.kind == "generate_until":
             texts = [result.text for result in results if isinstance(result, Answer)]
@@ -334,7 +338,7 @@ class HarnessTask:
         logs = [result.value for result in results if isinstance(result, LogLikelihood)][: len(choices)]
         return choices[logs.index(max(logs))]
 
-    def _wanted(self, fields: Row) -> Any:
+    def _wanted(self, fields: Mapping[str, Any]) -> Any:
         if self.kind == "loglikelihood_rolling" or self.config.doc_to_target is None:
             return None
         if self.kind == "multiple_choice" and self.config.process_results is None:

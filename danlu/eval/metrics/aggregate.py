@@ -61,7 +61,7 @@ def _places(n: int, draws: int) -> Iterator[Any]:
         version, state, _ = random.Random(seed).getstate()
         assert version == 3
         generator = np.random.RandomState()
-        generator.set_state(("MT19937", np.array(state[:-1], dtype=np.uint32), state[-1]))
+        generator.set_state(("MT19937", np.array(state[:-1], dtype=np.uint32), state[-1], 0, 0.0))
         for start in range(0, block, rows):
             count = min(rows, block - start)
             yield np.floor(generator.random_sample((count, n)) * float(n)).astype(np.int64)
