@@ -35,6 +35,7 @@ class Writer:
         self.loaded, self.config, self.fields = loaded, loaded.config, set(fields)
         self.shots = loaded.config.fewshot_config
         self._code: dict[Function, Callable[..., Any]] = {}
+        self._shown: dict[int, tuple[Row, list[Turn]]] = {}
         self.many_inputs = False
         for field in ("doc_to_text", "doc_to_target", "doc_to_choice", "description", "gen_prefix"):
             source = getattr(loaded.config, field)
@@ -102,25 +103,31 @@ class Writer:
 
     def turns(self, doc: Row, examples: Sequence[Row]) -> list[Turn]:
         """Everything before the question: the description and the examples with their answers."""
-        config, shots = self.config, self.shots
-        found = []
+        config, found = self.config, []
         described = str(self._value(config.description, doc, "description", set(doc))) if config.description else ""
         if described:
             found.append(Turn("system", described))
         for example in examples:
-            question = self.text(example, shots and shots.doc_to_text)
-            has_choices = config.doc_to_choice is not None or (shots and shots.doc_to_choice)
-            choices = self.choices(example, shots and shots.doc_to_choice) if has_choices else None
-            answer = self.target(example, shots and shots.doc_to_target)
-            start = shots.gen_prefix if shots and shots.gen_prefix is not None else config.gen_prefix
-            if self.many_inputs:
-                question, choices = (choices or [])[int(question)], None
-            found += self._pair(
-                question, choices, answer, self.prefix(example, start) or "",
-                _or(shots and shots.target_delimiter, config.target_delimiter),
-                _or(shots and shots.fewshot_delimiter, config.fewshot_delimiter),
-            )  # fmt: skip
+            if id(example) not in self._shown:
+                self._shown[id(example)] = (example, self._example(example))
+            found += self._shown[id(example)][1]
         return found
+
+    def _example(self, example: Row) -> list[Turn]:
+        """An example with its answer."""
+        config, shots = self.config, self.shots
+        question = self.text(example, shots and shots.doc_to_text)
+        has_choices = config.doc_to_choice is not None or (shots and shots.doc_to_choice)
+        choices = self.choices(example, shots and shots.doc_to_choice) if has_choices else None
+        answer = self.target(example, shots and shots.doc_to_target)
+        start = shots.gen_prefix if shots and shots.gen_prefix is not None else config.gen_prefix
+        if self.many_inputs:
+            question, choices = (choices or [])[int(question)], None
+        return self._pair(
+            question, choices, answer, self.prefix(example, start) or "",
+            _or(shots and shots.target_delimiter, config.target_delimiter),
+            _or(shots and shots.fewshot_delimiter, config.fewshot_delimiter),
+        )  # fmt: skip
 
     def contexts(self, doc: Row, examples: Sequence[Row]) -> list[list[Turn]]:
         """The whole prompt; one for each choice where the choices are inputs."""
