@@ -72,11 +72,11 @@ RATIO = Aggregation("ratio", _ratio, "ratio")
 class Metric:
     """A metric: its name in a task's file, its direction and unit, the kinds of task that it can measure, and how.
 
-    `sample` measures one question: a float, a `Ratio`, or any item that `aggregate` understands (a prediction with
-    its reference). `each` turns such an item into the number by which two models are compared question by question;
-    None when there is none. `options` names the arguments that a task's file may give. `unconditional` asks for
-    `Answered.unconditional`. A metric that cannot measure a question (a reference is missing) raises a DataError; it
-    never returns zero for that.
+    `sample` measures one question: a float, a `Ratio`, or any item that `aggregate` understands (a prediction with its
+    reference). None means that the question has no part in the metric. `each` turns such an item into the number by
+    which two models are compared question by question; None when there is none. `options` names the arguments that a
+    task's file may give. `unconditional` asks for `Answered.unconditional`. A metric that cannot measure a question (a
+    reference is missing) raises a DataError; it never returns zero for that.
     """
 
     name: str

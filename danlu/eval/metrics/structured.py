@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from danlu.errors import DataError
-from danlu.eval.metrics.metric import RATIO, Answered, Metric, Ratio
+from danlu.eval.metrics.metric import Answered, Metric
 from danlu.extras import need
 
 
@@ -100,13 +100,12 @@ def _structure(answered: Answered) -> Structure:
     return judge(str(answered.text), schema, answered.fields.get("expected") or None)
 
 
-def _values(answered: Answered) -> Ratio:
-    values = _structure(answered).values
-    return Ratio(0.0, 0.0) if values is None else Ratio(values, 1.0)
+def _values(answered: Answered) -> float | None:
+    return _structure(answered).values
 
 
 KINDS = ("generate_until",)
 PARSES = Metric("json_parses", "higher", "share that is JSON", KINDS, lambda a: _structure(a).parses)
 VALID = Metric("json_valid", "higher", "share that keeps the schema", KINDS, lambda a: _structure(a).valid)
 FIELDS = Metric("json_fields", "higher", "share of required fields", KINDS, lambda a: _structure(a).fields)
-VALUES = Metric("json_values", "higher", "share of expected values", KINDS, _values, RATIO)
+VALUES = Metric("json_values", "higher", "share of expected values", KINDS, _values)

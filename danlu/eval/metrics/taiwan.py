@@ -4,7 +4,7 @@
 answers with Chinese in which not one character is Simplified. An answer without Chinese has no part in the second.
 
 Not covered: what `danlu.text.usage` does not find (grammar, style, terms that no table lists); whether the answer is
-right. An empty answer has no hit: read the score beside the number of characters that were written.
+right. An empty answer has no part in either: `n` of the score says how many had one.
 """
 
 from __future__ import annotations
@@ -36,17 +36,16 @@ def usage(answer: str) -> Usage:
     return Usage(len(hits), characters, float(not simplified) if chinese else None, tuple(hit.found for hit in hits))
 
 
-def _usage(answered: Answered) -> Ratio:
+def _usage(answered: Answered) -> Ratio | None:
     made = usage(str(answered.text))
-    return Ratio(1000.0 * made.hits, float(made.characters))
+    return Ratio(1000.0 * made.hits, float(made.characters)) if made.characters else None
 
 
-def _traditional(answered: Answered) -> Ratio:
-    found = usage(str(answered.text)).traditional
-    return Ratio(0.0, 0.0) if found is None else Ratio(found, 1.0)
+def _traditional(answered: Answered) -> float | None:
+    return usage(str(answered.text)).traditional
 
 
 KINDS = ("generate_until",)
 TAIWAN_USAGE = Metric("taiwan_usage", "lower", "hits per 1,000 characters", KINDS, _usage, RATIO)
-TRADITIONAL = Metric("traditional", "higher", "share of Chinese answers", KINDS, _traditional, RATIO)
-CHINESE = Metric("chinese", "higher", "share with Chinese", KINDS, lambda a: _traditional(a).bottom)
+TRADITIONAL = Metric("traditional", "higher", "share of Chinese answers", KINDS, _traditional)
+CHINESE = Metric("chinese", "higher", "share with Chinese", KINDS, lambda a: float(_traditional(a) is not None))
