@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from danlu.errors import DanluError, DataError
+from danlu.errors import DanluError, DataError, EndpointError
+from danlu.eval.harness import load_tasks
 from danlu.eval.harness.data import local_dataset, read_rows
 
 
@@ -141,3 +142,102 @@ def test_files_that_cannot_be_read(tmp_path, name, content):
     with pytest.raises(DanluError) as raised:
         read_rows(path)
     assert str(path) in str(raised.value)
+
+
+class Hub:
+    """Stands for the hub: `datasets` that finds what it is told to find."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, kind: str = "parquet", error: Exception | None = None) -> None:
+        import datasets
+
+        self.asked: list[tuple[str, str | None, dict[str, object]]] = []
+
+        def builder(path: str, name: str | None = None, **kwargs: object) -> object:
+            self.asked.append((path, name, kwargs))
+            if error is not None:
+                raise error
+            return type("Found", (), {"__module__": f"datasets.packaged_modules.{kind}.{kind}"})()
+
+        monkeypatch.setattr(datasets, "load_dataset_builder", builder)
+        monkeypatch.setattr(datasets, "load_dataset", lambda path, name=None, **kwargs: {"test": [{"question": "q?"}]})
+
+
+TASK = """\
+task: far
+dataset_path: org/far
+dataset_name: small
+dataset_kwargs: {trust_remote_code: true, revision: abc}
+test_split: test
+doc_to_text: "{{question}}"
+doc_to_target: "x"
+"""
+
+
+def test_the_hub_is_asked_last_and_for_files_of_data_alone(tmp_path, monkeypatch):
+    (tmp_path / "far.yaml").write_text(TASK, encoding="utf-8")
+    hub = Hub(monkeypatch)
+    (task,) = load_tasks(["far"], [tmp_path])
+    assert [doc.fields for doc in task.documents()] == [{"question": "q?"}]
+    assert hub.asked == [("org/far", "small", {"revision": "abc"})]
+    put(tmp_path / "data/far/small/test.jsonl", {"question": "nearer?"})
+    (task,) = load_tasks(["far"], [tmp_path], tmp_path / "data")
+    assert [doc.fields for doc in task.documents()] == [{"question": "nearer?"}]
+    assert len(hub.asked) == 1
+    Hub(monkeypatch, kind="webdataset")
+    with pytest.raises(DataError, match="a dataset of kind webdataset"):
+        load_tasks(["far"], [tmp_path])
+
+
+def test_a_hub_out_of_reach(tmp_path, monkeypatch):
+    (tmp_path / "far.yaml").write_text(TASK, encoding="utf-8")
+    Hub(monkeypatch, error=ConnectionError("Couldn't reach the Hub"))
+    with pytest.raises(EndpointError, match="the hub cannot be reached for org/far") as raised:
+        load_tasks(["far"], [tmp_path], tmp_path)
+    assert f"put the dataset into {tmp_path}/org/far and give --data {tmp_path}" in str(raised.value)
+    Hub(monkeypatch, error=ValueError("BuilderConfig 'small' not found"))
+    with pytest.raises(DataError, match="org/far cannot be loaded"):
+        load_tasks(["far"], [tmp_path])
+
+
+def test_a_folder_of_data_that_is_not_there(tmp_path):
+    (tmp_path / "far.yaml").write_text(TASK, encoding="utf-8")
+    with pytest.raises(DataError, match="no such folder of data"):
+        load_tasks(["far"], [tmp_path], tmp_path / "nowhere")
+
+
+def test_questions_beside_the_file(tmp_path):
+    put(tmp_path / "few.jsonl", {"question": "near?"})
+    text = TASK.replace("dataset_path: org/far\ndataset_name: small\n", "")
+    (tmp_path / "far.yaml").write_text(text + "danlu: {data: few.jsonl, licence: CC0}\n", encoding="utf-8")
+    (task,) = load_tasks(["far"], [tmp_path])
+    assert [doc.fields for doc in task.documents()] == [{"question": "near?"}]
+    assert (task.data["licence"], task.data["source"]) == ("CC0", "few.jsonl")
+    (tmp_path / "far.yaml").write_text(text + "danlu: {data: fewer.jsonl}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"no fewer\.jsonl beside this file") as raised:
+        load_tasks(["far"], [tmp_path])
+    assert "did you mean: few.jsonl" in str(raised.value)
+    (tmp_path / "far.yaml").write_text(text + "danlu: {data: ../x.jsonl}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="beside this file"):
+        load_tasks(["far"], [tmp_path])
+
+
+def test_files_that_a_task_names(tmp_path):
+    put(tmp_path / "own.jsonl", {"question": "own?"})
+    text = TASK.replace("org/far", "json").replace(
+        "{trust_remote_code: true, revision: abc}", "{data_files: {test: own.jsonl}}"
+    )
+    (tmp_path / "far.yaml").write_text(text, encoding="utf-8")
+    (task,) = load_tasks(["far"], [tmp_path])
+    assert [doc.fields for doc in task.documents()] == [{"question": "own?"}]
+    (tmp_path / "far.yaml").write_text(text.replace("own.jsonl", "else.jsonl"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"no file else\.jsonl"):
+        load_tasks(["far"], [tmp_path])
+
+
+def test_several_configurations_are_one_task(tmp_path):
+    for name in ("law", "art"):
+        put(tmp_path / f"data/org/far/{name}/test.jsonl", {"question": f"{name}?"})
+    text = TASK.replace("dataset_name: small\n", "") + "danlu: {configs: [law, art], subject: subject}\n"
+    (tmp_path / "far.yaml").write_text(text, encoding="utf-8")
+    (task,) = load_tasks(["far"], [tmp_path], tmp_path / "data")
+    assert [(doc.subject, doc.fields["question"]) for doc in task.documents()] == [("law", "law?"), ("art", "art?")]

@@ -35,6 +35,7 @@ WORDS = {
 }  # fmt: skip
 UNNAMED = ("default", "main", "all")
 BUILDERS = ("json", "csv", "parquet")
+KINDS = ("json", "csv", "parquet", "arrow", "text")
 NOTHING = {
     "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL",
     "NaN", "None", "n/a", "nan", "null",
@@ -289,19 +290,28 @@ def _custom(loaded: Loaded) -> Dataset:
 
 
 def _hub(loaded: Loaded, data: Path | None, kwargs: Mapping[str, Any]) -> Dataset:
-    """A dataset by its id. Its code, if it has any, is not run: `datasets` no longer can."""
+    """A dataset by its id. Files of data alone are read; code in a dataset is not run, and pickles are not opened."""
     path, name = str(loaded.config.dataset_path), loaded.config.dataset_name
-    looked = f"{data}/{path}" if data is not None else "DATA/" + path
-    advice = f"put the dataset into {looked} and give --data {data or 'DATA'}"
+    advice = f"put the dataset into {data or 'DATA'}/{path} and give --data {data or 'DATA'}"
     library = need("datasets", "hub")
+    library.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    need("huggingface_hub", "hub").constants.HF_HUB_DISABLE_TELEMETRY = True
     library.disable_progress_bars()
+    where = loaded.where("dataset_path")
     try:
+        kind = type(library.load_dataset_builder(path, name, **kwargs)).__module__.split(".")[-1]
+        if kind not in KINDS:
+            raise DataError(
+                f"{path} is a dataset of kind {kind}; {', '.join(KINDS)} are read", where=where, next=advice
+            )
         made = library.load_dataset(path, name, **kwargs)
+    except DataError:
+        raise
     except Exception as error:  # the library raises most kinds
         said = " ".join(str(error).split())[:300] or type(error).__name__
-        if isinstance(error, ConnectionError) or "Offline" in type(error).__name__ or "reach" in said:
-            raise EndpointError(f"the hub cannot be reached for {path}: {said}", next=advice) from None
-        raise DataError(f"{path} cannot be loaded: {said}", where=loaded.where("dataset_path"), next=advice) from None
+        if isinstance(error, ConnectionError) or "reach" in said:
+            raise EndpointError(f"the hub cannot be reached for {path}: {said}", where=where, next=advice) from None
+        raise DataError(f"{path} cannot be loaded: {said}", where=where, next=advice) from None
     return Dataset(path, list(made), lambda split: [dict(row) for row in made[split]])
 
 

@@ -215,9 +215,6 @@ def main() -> None:
         source = Path(lm_eval.__file__).parent / "tasks"
         copy_tasks(source, HERE.parent / "harness_tasks")
         tiny_llama(tokenizer, Path(folder) / "model")
-        keep = HERE.parents[2] / ".envs" / "tiny-llama"
-        if keep.parent.is_dir():
-            shutil.copytree(Path(folder) / "model", keep, dirs_exist_ok=True)
         model = HFLM(pretrained=f"{folder}/model", dtype="float32", batch_size=1, device="cpu")
         script = script_model()
         manager = lm_eval.tasks.TaskManager(include_path=str(HERE.parent / "harness_tasks"), include_defaults=False)
