@@ -241,3 +241,21 @@ def test_several_configurations_are_one_task(tmp_path):
     (tmp_path / "far.yaml").write_text(text, encoding="utf-8")
     (task,) = load_tasks(["far"], [tmp_path], tmp_path / "data")
     assert [(doc.subject, doc.fields["question"]) for doc in task.documents()] == [("law", "law?"), ("art", "art?")]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "asked"),
+    [
+        ("{data_dir: part}", "part?"),
+        ("{data_files: {test: other.jsonl}}", "other?"),
+        ("{data_files: {test: part/*}}", "part?"),
+    ],
+)
+def test_a_part_of_a_folder(tmp_path, kwargs, asked):
+    put(tmp_path / "data/org/far/test.jsonl", {"question": "whole?"})
+    put(tmp_path / "data/org/far/other.jsonl", {"question": "other?"})
+    put(tmp_path / "data/org/far/part/test.jsonl", {"question": "part?"})
+    text = TASK.replace("dataset_name: small\n", "").replace("{trust_remote_code: true, revision: abc}", kwargs)
+    (tmp_path / "far.yaml").write_text(text, encoding="utf-8")
+    (task,) = load_tasks(["far"], [tmp_path], tmp_path / "data")
+    assert [doc.fields["question"] for doc in task.documents()] == [asked]

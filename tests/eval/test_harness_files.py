@@ -112,6 +112,7 @@ def test_a_plain_task(place):
         ({"use_prompt": "promptsource:x"}, ["use_prompt: templates of promptsource"]),
         ({"repeats": 0}, ["repeats: "]),
         ({"num_fewshot": "five"}, ["num_fewshot: "]),
+        ({"danlu": {"chat": True}}, ["danlu.chat: a conversation is for generate_until"]),
         ({"danlu": {"titel": "x"}}, ["danlu.titel: no such key", "did you mean: title"]),
         ({"fewshot_config": {"samples": []}, "fewshot_splitt": "x"}, ["did you mean: fewshot_split"]),
         ({"metric_list": [{"metric": "acc", "ignore_case": True}]}, ["acc has no argument 'ignore_case'"]),

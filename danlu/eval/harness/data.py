@@ -113,13 +113,30 @@ def _one(loaded: Loaded, data: Path | None) -> Dataset:
     config = loaded.config
     if config.custom_dataset is not None:
         return _custom(loaded)
+    kwargs = {key: value for key, value in (config.dataset_kwargs or {}).items() if key != "trust_remote_code"}
     folder = _local(loaded, data)
     if folder is not None:
-        return local_dataset(folder, config.dataset_name, loaded.where("dataset_name"))
-    kwargs = {key: value for key, value in (config.dataset_kwargs or {}).items() if key != "trust_remote_code"}
-    if config.dataset_path in BUILDERS and kwargs.get("data_files"):
+        return _in_folder(folder, loaded, kwargs)
+    if config.dataset_path in BUILDERS and "://" not in str(kwargs.get("data_files", "://")):
         return _named_files(kwargs["data_files"], loaded)
     return _hub(loaded, data, kwargs)
+
+
+def _in_folder(folder: Path, loaded: Loaded, kwargs: Mapping[str, Any]) -> Dataset:
+    """A folder, with the part or the files of it that `dataset_kwargs` names."""
+    where = loaded.where("dataset_kwargs")
+    if kwargs.get("data_dir"):
+        folder = folder / str(kwargs["data_dir"])
+        if not folder.is_dir() or ".." in folder.parts:
+            raise DataError(f"data_dir: no folder {folder}", where=where)
+    if kwargs.get("data_files"):
+        lists = _file_lists(kwargs["data_files"])
+        return _of_files(str(folder), {split: _expand(folder, paths, where) for split, paths in lists.items()})
+    return local_dataset(folder, loaded.config.dataset_name, loaded.where("dataset_name"))
+
+
+def _of_files(source: str, splits: Mapping[str, Sequence[Path]]) -> Dataset:
+    return Dataset(source, list(splits), lambda split: [row for path in splits[split] for row in read_rows(path)])
 
 
 def _local(loaded: Loaded, data: Path | None) -> Path | None:
@@ -149,14 +166,14 @@ def local_dataset(folder: Path, name: str | None, where: str) -> Dataset:
         splits = {_meaning(folder.stem) or "test": [folder]}
     else:
         splits = _card_splits(folder, name, where) or _named_splits(folder, name, where)
-    return Dataset(str(folder), list(splits), lambda split: [row for path in splits[split] for row in read_rows(path)])
+    return _of_files(str(folder), splits)
 
 
 def _card_splits(folder: Path, name: str | None, where: str) -> dict[str, list[Path]] | None:
     """What `configs` in the card says; None where it says nothing."""
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    front = re.match(r"---\n(.*?)\n---", text, flags=re.DOTALL)
+    front = re.match(r"---\r?\n(.*?)\n---", text, flags=re.DOTALL)
     try:
         configs = (yaml.safe_load(front[1]) or {}).get("configs") if front else None
     except (yaml.YAMLError, AttributeError):
@@ -275,7 +292,7 @@ def _named_files(files: Any, loaded: Loaded) -> Dataset:
             if path is None:
                 raise DataError(f"no file {name}", where=where, next="give a path relative to the YAML file")
             splits.setdefault(split, []).append(path)
-    return Dataset("files", list(splits), lambda split: [row for path in splits[split] for row in read_rows(path)])
+    return _of_files(str(loaded.read.path), splits)
 
 
 def _custom(loaded: Loaded) -> Dataset:

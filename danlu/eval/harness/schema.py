@@ -33,6 +33,7 @@ class MetricEntry(Part):
     aggregation: str | Function | None = None
     higher_is_better: bool | None = None
     hf_evaluate: bool = False
+    weight_by_size: bool | None = None  # of a group's score; changes nothing in a task's own
 
 
 class FilterStep(Part):
@@ -169,6 +170,8 @@ def task_config(read: Read) -> TaskConfig:
         raise DataError("no doc_to_target: what is the right answer?", where=str(read.path))
     if config.output_type == "multiple_choice" and config.doc_to_choice is None:
         raise DataError("no doc_to_choice: a multiple_choice task has choices", where=str(read.path))
+    if config.danlu.chat and config.output_type != "generate_until":
+        raise DataError("danlu.chat: a conversation is for generate_until alone", where=read.where(("danlu", "chat")))
     if config.dataset_path is None and config.custom_dataset is None and not config.danlu.data:
         raise DataError("no dataset_path: where are the questions?", where=str(read.path))
     return config

@@ -379,7 +379,8 @@ def _place(gold: Any, choices: Sequence[str]) -> int | None:
     """The place that a target means: a number that is one, or a text that is a choice."""
     if isinstance(gold, str):
         return choices.index(gold) if gold in choices else None
-    return int(gold) if isinstance(gold, int) and 0 <= gold < len(choices) else None
+    whole = isinstance(gold, int) or (isinstance(gold, float) and gold.is_integer())
+    return int(gold) if whole and 0 <= gold < len(choices) else None
 
 
 def _is_number(value: Any) -> bool:
