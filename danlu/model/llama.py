@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import os
-from ctypes import POINTER, c_bool, c_char_p, c_float, c_int32, c_size_t, c_uint32, c_void_p
+from collections.abc import Sequence
+from ctypes import POINTER, c_bool, c_char_p, c_float, c_int8, c_int32, c_int64, c_size_t, c_uint32, c_void_p
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from danlu.errors import ModelError
 from danlu.extras import need
@@ -31,7 +33,7 @@ _F32 = 0
 
 
 def _structure(name: str, fields: str) -> type[ctypes.Structure]:
-    kinds = {"i": c_int32, "u": c_uint32, "f": c_float, "p": c_void_p, "z": c_size_t, "b": c_bool}
+    kinds = {"i": c_int32, "u": c_uint32, "q": c_int64, "f": c_float, "p": c_void_p, "z": c_size_t, "b": c_bool}
     pairs = [(word.split(":")[0], kinds[word.split(":")[1]]) for word in fields.split()]
     return type(name, (ctypes.Structure,), {"_fields_": pairs})
 
@@ -52,6 +54,8 @@ _ContextParams = _structure(
     "samplers:p n_samplers:z other:p",
 )
 _Batch = _structure("_Batch", "n_tokens:i token:p embd:p pos:p n_seq_id:p seq_id:p logits:p")
+_GRAMMAR = "_Z22llama_sampler_init_llgPK11llama_vocabPKcS3_"  # C++, of llama.cpp's common library
+_Candidates = _structure("_Candidates", "data:p size:z selected:q sorted:b")
 
 # What llama.cpp fills in, spread over both structures: other values mean another layout.
 _DEFAULTS = {
@@ -74,16 +78,30 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "llama_model_get_vocab": (c_void_p, [c_void_p]),
     "llama_vocab_n_tokens": (c_int32, [c_void_p]),
     "llama_vocab_is_eog": (c_bool, [c_void_p, c_int32]),
+    "llama_vocab_bos": (c_int32, [c_void_p]),
+    "llama_vocab_eos": (c_int32, [c_void_p]),
+    "llama_vocab_get_text": (c_char_p, [c_void_p, c_int32]),
+    "llama_token_to_piece": (c_int32, [c_void_p, c_int32, c_char_p, c_int32, c_int32, c_bool]),
+    "llama_model_n_ctx_train": (c_int32, [c_void_p]),
+    "llama_model_desc": (c_int32, [c_void_p, c_char_p, c_size_t]),
+    "llama_model_has_encoder": (c_bool, [c_void_p]),
+    "llama_model_is_recurrent": (c_bool, [c_void_p]),
+    "llama_model_is_hybrid": (c_bool, [c_void_p]),
     "llama_model_meta_val_str": (c_int32, [c_void_p, c_char_p, c_char_p, c_size_t]),
     "llama_tokenize": (c_int32, [c_void_p, c_char_p, c_int32, POINTER(c_int32), c_int32, c_bool, c_bool]),
     "llama_get_memory": (c_void_p, [c_void_p]),
     "llama_memory_clear": (None, [c_void_p, c_bool]),
+    "llama_memory_seq_rm": (c_bool, [c_void_p, c_int32, c_int32, c_int32]),
     "llama_batch_get_one": (_Batch, [POINTER(c_int32), c_int32]),
     "llama_decode": (c_int32, [c_void_p, _Batch]),
     "llama_get_logits": (c_void_p, [c_void_p]),
+    _GRAMMAR: (c_void_p, [c_void_p, c_char_p, c_char_p]),
+    "llama_sampler_apply": (None, [c_void_p, POINTER(_Candidates)]),
+    "llama_sampler_accept": (None, [c_void_p, c_int32]),
+    "llama_sampler_free": (None, [c_void_p]),
     "ggml_quantize_chunk": (
         c_size_t,
-        [c_int32, c_void_p, c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, c_void_p],
+        [c_int32, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p],
     ),
 }
 
@@ -139,19 +157,16 @@ def quantize_rows(rows: Array, ggml_type: int, row_bytes: int) -> Array:
     return out
 
 
-class LlamaLogits:
-    """A GGUF file opened in llama.cpp on the CPU, for measuring. Use it as a context manager.
+class LlamaFile:
+    """A GGUF file opened in llama.cpp: its vocabulary and metadata, with `weights` its weights too. Use it as a context
+    manager. Raises ModelError when llama.cpp cannot load the file."""
 
-    `n_ctx` bounds the length of one `logits` call; 0 reads the vocabulary only (tokens and metadata, no weights).
-    Raises ModelError when llama.cpp cannot load the file.
-    """
-
-    def __init__(self, path: Path | str, n_ctx: int = 2048, threads: int | None = None) -> None:
+    def __init__(self, path: Path | str, weights: bool = False) -> None:
         self._lib = _library()
-        self.path, self.n_ctx = Path(path), n_ctx
+        self.path = Path(path)
         self._context: int | None = None
         params = self._lib.llama_model_default_params()
-        params.vocab_only, params.n_gpu_layers = n_ctx == 0, 0
+        params.vocab_only, params.n_gpu_layers = not weights, 0
         self._model = self._lib.llama_model_load_from_file(os.fsencode(self.path), params)
         if not self._model:
             raise ModelError(
@@ -159,48 +174,46 @@ class LlamaLogits:
             )
         self._vocab = self._lib.llama_model_get_vocab(self._model)
         self.n_vocab = int(self._lib.llama_vocab_n_tokens(self._vocab))
-        if n_ctx:
-            self._open_context(threads or os.cpu_count() or 1)
 
-    def _open_context(self, threads: int) -> None:
+    def _open_context(self, n_ctx: int, n_outputs: int, threads: int | None) -> None:
+        """A context of `n_ctx` tokens that gives the logits of `n_outputs` of them at a time. Attention state is kept
+        in float32, so that what differs from PyTorch is the weights' format."""
         params = self._lib.llama_context_default_params()
-        params.n_ctx = params.n_batch = params.n_outputs_max = params.n_outputs_max_per_seq = self.n_ctx
-        params.n_ubatch = min(self.n_ctx, 512)
-        params.n_threads = params.n_threads_batch = threads
+        params.n_ctx = params.n_batch = n_ctx
+        params.n_outputs_max = params.n_outputs_max_per_seq = n_outputs
+        params.n_ubatch = min(n_ctx, 512)
+        params.n_threads = params.n_threads_batch = threads or os.cpu_count() or 1
         params.type_k = params.type_v = _F32
         params.flash_attn = 0
         params.embeddings, params.swa_full = False, True
         self._context = self._lib.llama_init_from_model(self._model, params)
         if not self._context:
             self.close()
-            raise ModelError(f"llama.cpp cannot open a context of {self.n_ctx} tokens", where=str(self.path))
+            raise ModelError(f"llama.cpp cannot open a context of {n_ctx} tokens", where=str(self.path))
 
-    def logits(self, ids: list[int], start: int = 0) -> Array:
-        """Logits after each of `ids[start:]`, float32 [len(ids) - start, n_vocab]; the row of place i predicts token
-        i + 1. Attention state is kept in float32, so that what differs from PyTorch is the weights' format."""
+    def _decode(self, ids: list[int], wanted: list[bool]) -> Array:
+        """Logits after the wanted ones of `ids`, which follow what is in the context; float32 [wanted, n_vocab], valid
+        until the next call."""
         import numpy as np
 
-        if self._context is None or not 0 < len(ids) <= self.n_ctx:
-            raise ModelError(
-                f"{len(ids)} tokens do not fit in a context of {self.n_ctx}", where=str(self.path), next="raise n_ctx"
-            )
-        lib, count = self._lib, len(ids)
-        lib.llama_memory_clear(lib.llama_get_memory(self._context), True)
-        tokens, wanted = (c_int32 * count)(*ids), (ctypes.c_int8 * count)(*(place >= start for place in range(count)))
-        batch = lib.llama_batch_get_one(tokens, count)
-        batch.logits = ctypes.addressof(wanted)
-        status = lib.llama_decode(self._context, batch)
+        count = len(ids)
+        tokens, flags = (c_int32 * count)(*ids), (c_int8 * count)(*wanted)
+        batch = self._lib.llama_batch_get_one(tokens, count)
+        batch.logits = ctypes.addressof(flags)
+        status = self._lib.llama_decode(self._context, batch)
         if status != 0:
             raise ModelError(f"llama.cpp failed to decode {count} tokens (status {status})", where=str(self.path))
-        pointer = ctypes.cast(lib.llama_get_logits(self._context), POINTER(c_float))
-        return np.ctypeslib.as_array(pointer, (count - start, self.n_vocab)).copy()
+        if not any(wanted):
+            return np.empty((0, self.n_vocab), np.float32)
+        pointer = ctypes.cast(self._lib.llama_get_logits(self._context), POINTER(c_float))
+        return np.ctypeslib.as_array(pointer, (sum(wanted), self.n_vocab))
 
-    def tokenize(self, text: str, special: bool = False) -> list[int]:
-        """llama.cpp's own tokens of `text`, without BOS; with `special`, the names of control tokens in the text
-        become those tokens."""
+    def tokenize(self, text: str, special: bool = False, bounds: bool = False) -> list[int]:
+        """llama.cpp's own tokens of `text`; with `special`, the names of control tokens in the text become those
+        tokens; with `bounds`, the BOS and EOS that the file says belong to a text are there."""
         data = text.encode()
         out = (c_int32 * (len(data) + 16))()
-        count = self._lib.llama_tokenize(self._vocab, data, len(data), out, len(out), False, special)
+        count = self._lib.llama_tokenize(self._vocab, data, len(data), out, len(out), bounds, special)
         if count < 0:
             raise ModelError(f"llama.cpp cannot tokenize a text of {len(data)} bytes", where=str(self.path))
         return list(out[:count])
@@ -214,6 +227,24 @@ class LlamaLogits:
         self._lib.llama_model_meta_val_str(self._model, key.encode(), buffer, size + 1)
         return buffer.value.decode()
 
+    def piece(self, token: int, special: bool = False) -> bytes:
+        """What a token adds to a text, UTF-8 or a part of it; control tokens add nothing unless `special`."""
+        buffer = ctypes.create_string_buffer(256)
+        size = self._lib.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
+        if size < 0:
+            buffer = ctypes.create_string_buffer(-size)
+            size = self._lib.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
+        return bytes(buffer.raw[:size])
+
+    def special(self, role: str) -> tuple[int | None, str | None]:
+        """The "bos" or "eos" token and its name; None and None when the vocabulary has none."""
+        token = int(getattr(self._lib, f"llama_vocab_{role}")(self._vocab))
+        return (token, self.token_name(token)) if token >= 0 else (None, None)
+
+    def token_name(self, token: int) -> str:
+        """How the vocabulary spells a token."""
+        return bytes(self._lib.llama_vocab_get_text(self._vocab, token) or b"").decode("utf-8", "replace")
+
     def ends_generation(self, token: int) -> bool:
         """Whether llama.cpp stops generating at this token."""
         return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
@@ -225,8 +256,67 @@ class LlamaLogits:
             self._lib.llama_model_free(self._model)
         self._context = self._model = None
 
-    def __enter__(self) -> LlamaLogits:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+class Grammar:
+    """A grammar in llguidance's notation (Lark) that an answer of `file`'s model must follow, token by token."""
+
+    def __init__(self, file: LlamaFile, text: str) -> None:
+        self._file, self._lib = file, file._lib
+        self._sampler = getattr(self._lib, _GRAMMAR)(file._vocab, b"lark", text.encode())
+        # of a grammar that it cannot read, llama.cpp makes one that allows everything
+        if not self._sampler or (self.masked([0.0] * file.n_vocab) == 0).all():
+            raise ModelError("llama.cpp cannot read this grammar")
+
+    def allows(self, token: int) -> bool:
+        """Whether this token may come next."""
+        return bool(self._filtered([token], [0.0])[0] > -math.inf)
+
+    def masked(self, logits: Array | list[float]) -> Array:
+        """The logits [n_vocab] with -inf where a token may not come next."""
+        return self._filtered(range(len(logits)), logits)
+
+    def accept(self, token: int) -> None:
+        """`token` was chosen."""
+        self._lib.llama_sampler_accept(self._sampler, token)
+
+    def _filtered(self, tokens: Sequence[int], logits: Any) -> Array:
+        import numpy as np
+
+        table = np.zeros(len(tokens), dtype=[("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+        table["id"], table["logit"] = tokens, logits
+        candidates = _Candidates(data=table.ctypes.data, size=len(table), selected=-1, sorted=False)
+        self._lib.llama_sampler_apply(self._sampler, ctypes.byref(candidates))
+        return table["logit"].copy()
+
+    def __del__(self) -> None:
+        if getattr(self, "_sampler", None):
+            self._lib.llama_sampler_free(self._sampler)
+
+
+class LlamaLogits(LlamaFile):
+    """A GGUF file opened in llama.cpp on the CPU, for measuring: the logits of one text at a time.
+
+    `n_ctx` bounds the length of one `logits` call; 0 reads the vocabulary only (tokens and metadata, no weights).
+    """
+
+    def __init__(self, path: Path | str, n_ctx: int = 2048, threads: int | None = None) -> None:
+        super().__init__(path, weights=n_ctx > 0)
+        self.n_ctx = n_ctx
+        if n_ctx:
+            self._open_context(n_ctx, n_ctx, threads)
+
+    def logits(self, ids: list[int], start: int = 0) -> Array:
+        """Logits after each of `ids[start:]`, float32 [len(ids) - start, n_vocab]; the row of place i predicts token
+        i + 1."""
+        if self._context is None or not 0 < len(ids) <= self.n_ctx:
+            raise ModelError(
+                f"{len(ids)} tokens do not fit in a context of {self.n_ctx}", where=str(self.path), next="raise n_ctx"
+            )
+        self._lib.llama_memory_clear(self._lib.llama_get_memory(self._context), True)
+        return self._decode(ids, [place >= start for place in range(len(ids))]).copy()

@@ -8,8 +8,8 @@
     script:answers.json                   no model: a rehearsal, and its facts say so
 
 Weights in safetensors run in transformers and GGUF files in llama.cpp; a built-in model, which is both, runs in
-transformers unless the backend "llama" is asked for. The fingerprint is the hash of what the answers depend on: weights,
-tokenizer and template; of an endpoint, its address and model, as what stands behind it cannot be hashed.
+transformers unless the backend "llama" is asked for. The fingerprint is the hash of what the answers depend on:
+weights, tokenizer and template; of an endpoint, its address and model, as what stands behind it cannot be hashed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ SCRIPT_KEYS = ("probabilities", "answers", "other", "context")
 
 @dataclass(frozen=True)
 class Subject:
-    """What a name stands for. `kind` is the backend (transformers, llama, endpoint, script); `path` its folder or file."""
+    """What a name stands for. `kind` is the backend (transformers, llama, endpoint, script), `path` the folder or file;
+    of a built-in model that runs in transformers, nothing yet."""
 
     name: str
     kind: str
@@ -45,6 +46,7 @@ def open_model(
     *,
     backend: str = "auto",
     dtype: str = "float32",
+    device: str | None = None,
     context: int | None = None,
     batch_tokens: int | None = None,
     processes: int = 1,
@@ -57,8 +59,9 @@ def open_model(
 ) -> LanguageModel:
     """The LanguageModel of that name; whoever opens it closes it.
 
-    `dtype`, `batch_tokens` (tokens of one step of the model) and `processes` are for transformers, `threads` for local
-    models, `timeout` (seconds), `at_once` (requests) and `key_variable` for endpoints. `context` shortens a model's own.
+    `dtype`, `device`, `batch_tokens` (tokens of one step of the model) and `processes` are for transformers, `threads`
+    for local models, `timeout` (seconds), `at_once` (requests) and `key_variable` for endpoints. `context` shortens a
+    model's own.
     Raises ModelError, EndpointError, DataError or StorageError for a name that opens nothing.
     """
     found = subject(name, backend, store)
@@ -88,10 +91,12 @@ def open_model(
         name=name,
         fingerprint=fingerprint(found),
         dtype=dtype,
+        device=device,
         context=context,
         batch_tokens=batch_tokens,
         processes=processes,
         threads=threads,
+        track=track,
     )
 
 
@@ -211,16 +216,16 @@ def _elsewhere(name: str, store: Path | None) -> Subject:
     parent = Path(name).expanduser().parent
     beside = [str(other) for other in parent.iterdir() if other.is_dir()] if parent.is_dir() and "/" in name else []
     raise ModelError(
-        f"no model {name!r}: neither built in, nor a folder, a GGUF file, endpoint:URL#MODEL, script:FILE.json, a hub id "
-        f"such as org/name{', nor an artifact in the store' if store else ''}",
+        f"no model {name!r}: neither built in, nor a folder, a GGUF file, endpoint:URL#MODEL, script:FILE.json, a hub "
+        f"id such as org/name{', nor an artifact in the store' if store else ''}",
         nearest=nearest(name, [*CATALOG, *beside]),
         next="danlu model ls",
     )
 
 
 def _scripted(found: Subject, context: int | None) -> LanguageModel:
-    """A script is a JSON object of what `ScriptedModel` takes: {"probabilities": {character: p}, "answers": {text found in
-    the prompt: answer}, "other": p, "context": tokens}, each of them optional."""
+    """A script is a JSON object of what `ScriptedModel` takes, each part optional: {"probabilities": {character: p},
+    "answers": {text found in the prompt: answer}, "other": p, "context": tokens}."""
     from danlu.model.fake import ScriptedModel
 
     try:
