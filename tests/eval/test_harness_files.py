@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -350,3 +351,47 @@ def test_a_conversation_and_repeats(place):
 def test_generation_settings_that_would_be_ignored(place, key, value):
     message = wrong(place, output_type="generate_until", doc_to_choice=..., generation_kwargs={key: value})
     assert f"{key} is not supported" in message
+
+
+def test_code_that_needs_a_package_that_is_not_there(place):
+    (place.tasks / "own.py").write_text("import no_such_package.part\n", encoding="utf-8")
+    place.file(text=yaml.safe_dump(BASE) + "process_docs: !function own.docs\n")
+    with pytest.raises(
+        UsageError, match=r"own\.py needs a Python package: No module named 'no_such_package'"
+    ) as raised:
+        place.load(trust_code=True)
+    assert "pip install no_such_package" in str(raised.value)
+
+
+def test_an_aggregation_of_the_tasks_own(place):
+    (place.tasks / "own.py").write_text(
+        "def share(items): return sum(gold == said for gold, said in items) / len(items)\n"
+        "def length(references, predictions, extra): return {'long': len(predictions[0]) + extra, 'both': 1.0}\n"
+        "def judge(doc, results): return {'said': float(results[0] == doc['choices'][0]), 'pair': (1.0, 2)}\n",
+        encoding="utf-8",
+    )
+    written = {**BASE, "output_type": "generate_until", "doc_to_target": "{{choices[answer]}}"}
+    text = yaml.safe_dump({key: value for key, value in written.items() if key != "doc_to_choice"})
+    entries = (
+        "metric_list:\n- {metric: f1, aggregation: !function own.share}\n- {metric: !function own.length, extra: 2}\n"
+    )
+    place.file(text=text + entries)
+    (task,) = place.load(trust_code=True, limit=2)
+    docs = task.documents()
+    scored = [task.score(doc, [Answer("yes", "stop", 1)]) for doc in docs]
+    assert scored[0].items == {"f1": ("yes", "yes")}
+    assert {score.name: score.value for score in task.aggregate(docs, scored, 0)} == {
+        "f1": 0.5,
+        "long": 5.0,
+        "both": 1.0,
+    }
+    judged = (
+        "metric_list:\n- {metric: said}\n- {metric: pair, aggregation: weighted_perplexity, higher_is_better: false}\n"
+    )
+    place.file(text=text + judged + "process_results: !function own.judge\n")
+    (task,) = place.load(trust_code=True, limit=2)
+    scored = [task.score(doc, [Answer("yes", "stop", 1)]) for doc in task.documents()]
+    by_name = {score.name: score for score in task.aggregate(task.documents(), scored, 0)}
+    assert by_name["said"].value == 1.0
+    assert by_name["pair"].value == pytest.approx(math.exp(-0.5))
+    assert by_name["pair"].better == "lower"

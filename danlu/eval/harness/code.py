@@ -53,9 +53,11 @@ def _module(path: Path, function: Function) -> Any:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         del sys.modules[name]
+        package = (error.name or "").split(".")[0]
         raise UsageError(
-            f"{path.name} needs the Python package {error.name}", where=function.where, next=f"pip install {error.name}"
-        ) from None
+            f"{path.name} needs a Python package: {error}", where=function.where,
+            next=f"pip install {package}" if package else None,
+        ) from None  # fmt: skip
     except Exception as error:
         del sys.modules[name]
         raise DataError(f"{path.name}: {type(error).__name__}: {error}", where=function.where) from error

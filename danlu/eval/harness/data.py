@@ -85,6 +85,12 @@ class Adapted(Dataset):
                 self.source = str(found.files[0].parent) if found.files else self.source
                 self.dropped[split] = dict(found.dropped)
                 return found.rows
+        name = config.dataset_path or ""
+        if "/" not in name and _local(self.loaded, self.data) is None:
+            raise DataError(
+                f"no data of {name}, and no hub has it", where=where,
+                next=f"--data DIR, where DIR/{name} holds it; {beside / 'README.md'} says where it is from",
+            )  # fmt: skip
         return _plain(self.loaded, self.data).rows(split, where)
 
 

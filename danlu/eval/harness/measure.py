@@ -66,14 +66,22 @@ def _measure(entry: MetricEntry, loaded: Loaded, where: str) -> Measure:
         if loaded.config.process_results is None or name in metrics.METRICS:
             found = metrics.metric(name, where)
     if found is not None and loaded.config.process_results is None:
-        _check(found, options, loaded, where)
+        if isinstance(entry.aggregation, Function) and loaded.config.output_type not in found.kinds:
+            function = _pair
+        else:
+            _check(found, options, loaded, where)
     better = found.better if found else "higher"
     if entry.higher_is_better is not None:
         better = "higher" if entry.higher_is_better else "lower"
     aggregation = _aggregation(entry, found, loaded, where)
     unit = found.unit if found else "score"
-    own = None if loaded.config.process_results is not None else found
+    own = None if loaded.config.process_results is not None or function is not None else found
     return Measure(name, own, function, options, aggregation, better, unit)
+
+
+def _pair(references: list[Any], predictions: list[Any], **options: Any) -> tuple[Any, Any]:
+    """(reference, what was written), for an aggregation of the task's own Python."""
+    return references[0], predictions[0]
 
 
 def _check(found: Metric, options: Mapping[str, Any], loaded: Loaded, where: str) -> None:
