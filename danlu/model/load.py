@@ -33,7 +33,6 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
 def _plain_tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
     """The tokenizer when its folder says that tokenizer.json is all there is to it (what Danlu writes does);
     AutoTokenizer reads that file five times, which takes seconds for a vocabulary of 262,144."""
-    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     config = _json(folder / "tokenizer_config.json")
@@ -45,8 +44,8 @@ def _plain_tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
     template = folder / "chat_template.jinja"
     if template.is_file():
         config["chat_template"] = template.read_text(encoding="utf-8")
-    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast(tokenizer_object=backend, **config)  # type: ignore[no-untyped-call]
+    file = str(folder / "tokenizer.json")  # by its name: a tokenizer that is handed over is copied, which takes as long again
+    tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast(tokenizer_file=file, **config)  # type: ignore[no-untyped-call]
     tokenizer.name_or_path = str(folder)
     return tokenizer
 
