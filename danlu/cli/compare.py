@@ -16,7 +16,7 @@ examples:
   danlu compare gemma-3-270m ./my-model        the latest results of two models, question by question
   danlu compare 3fa9c1 8be2d0 --flips 5        two artifacts of the store; five questions won and five lost a score
   danlu compare old/ new/ --out page.html      two folders with results.json; a page with plots
-  danlu compare base new --fail-if 'tmmluplus.acc < base - 2se' --fail-if 'taiwan_usage.hits > 1.5'
+  danlu compare base new --fail-if 'tmmluplus.acc < base - 2se' --fail-if 'taiwan_usage.taiwan_usage > 1.5'
 
 --fail-if TASK.METRIC < BOUND says when to fail. BOUND is made of numbers, `base` (the same score of A), `se` (the
 standard error of the paired difference; of both scores combined where the questions are not the same), + - * / and

@@ -104,7 +104,7 @@ def _plots(folder: Path, outcome: Any) -> dict[str, str]:
 
 def _print(results: Any, outcome: Any) -> None:
     from danlu.cli.plan import print_table
-    from danlu.eval.page import number, plus_minus
+    from danlu.eval.page import plus_minus
 
     task = results.tasks[0]
     print(f"{results.model['name']}: {task.task}, {task.kind}, {task.came:,} items, {task.data['source']}\n")
@@ -115,6 +115,8 @@ def _print(results: Any, outcome: Any) -> None:
     print_table(["score", "value ± standard error", "unit", "better", "n"], rows)
     for title, columns, lines in outcome.tables:
         print(f"\n{title}")
-        print_table(columns, [[cell if isinstance(cell, str) else number(cell) for cell in line] for line in lines])
+        print_table(
+            columns, [[f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in line] for line in lines]
+        )
     for note in task.notes:
         print(f"note: {note}", file=sys.stderr)

@@ -3,7 +3,7 @@
 An expression says when to FAIL: a score, a comparison (`<`, `<=`, `>`, `>=`), and a bound::
 
     tmmluplus.acc < base - 2se           worse than the base by more than two standard errors
-    taiwan_usage.hits > 1.5              more than a fixed bound
+    taiwan_usage.taiwan_usage > 1.5              more than a fixed bound
     wikitext.perplexity > base * 1.02    more than 2 % above the base
 
     expression = score ("<" | "<=" | ">" | ">=") sum
@@ -316,7 +316,7 @@ class GateSettings(Settings):
     """The results that `base` in an expression means. None when every bound is a number."""
 
     fail_if: Annotated[tuple[str, ...], Field(min_length=1)]
-    """When to fail: a list of expressions such as `tmmluplus.acc < base - 2se` or `taiwan_usage.hits > 1.5`."""
+    """When to fail: a list of expressions such as `tmmluplus.acc < base - 2se` or `taiwan_usage.taiwan_usage > 1.5`."""
 
     seed: int = 0
     """The seed of the bootstrap."""

@@ -44,7 +44,7 @@ def _list(title: str, lines: Sequence[str], kind: str) -> str:
 
 
 def _table(changes: Sequence[Change]) -> str:
-    names = ("分數", "基準", "新的", "差", "95 % 區間", "n", "答對↗ / 答錯↘", "p", "Holm", "")
+    names = ("分數", "基準", "新的", "差", "95 % 區間", "n", "變好 / 變差", "p", "Holm", "")
     head = "".join(f"<th{' class=number' if 0 < at < 9 else ''}>{name}</th>" for at, name in enumerate(names))
     rows = "".join(_row(one) for one in changes)
     return (
