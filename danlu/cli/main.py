@@ -30,6 +30,7 @@ VERBS = {
     "leaderboard": "one page with every model's results",
     "metrics": "classic metrics of a file of predictions",
     "judge": "a model judges answers, in pairs or with grades",
+    "arena": "a page where people vote, blind, on two answers",
     "chat": "talk to an assistant in the terminal",
     "serve": "an OpenAI-compatible server and a chat page",
 }

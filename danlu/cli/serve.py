@@ -54,7 +54,7 @@ def serve(args: argparse.Namespace) -> int:
     if args.slots < 1:
         raise UsageError("there must be at least one slot", where="--slots")
     uvicorn = need("uvicorn", "serve")
-    listener = _listen(args.host, args.port)
+    listener = listen(args.host, args.port)
     opened = open_target(args.target, args.store, rag=not args.no_rag, slots=args.slots)
     try:
         limits = Limits(slots=args.slots, max_tokens=opened.max_tokens)
@@ -78,7 +78,7 @@ def serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Bound before the model is loaded, so that a port in use is told at once."""
     import socket
 
