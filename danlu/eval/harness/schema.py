@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -9,8 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from danlu.errors import DataError, nearest
 from danlu.eval.harness.read import Function, Key, Read
 
-KINDS = ("multiple_choice", "loglikelihood", "loglikelihood_rolling", "generate_until")
-MODEL_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+GUIDE = "https://github.com/EleutherAI/lm-evaluation-harness/blob/main/docs/task_guide.md"
 
 
 def _text(value: object) -> object:
@@ -180,27 +180,19 @@ def task_config(read: Read) -> TaskConfig:
 def _problem(error: ValidationError, read: Read) -> DataError:
     """The first thing that is wrong, as one message; an unknown key goes first."""
     found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")[0]
-    loc: Key = tuple(part for part in found["loc"] if isinstance(part, int) or (part,) in _keys(read, found["loc"]))
-    field = ".".join(map(str, loc))
+    loc = _key(found["loc"], found["type"] == "missing", read)
+    field, where = ".".join(map(str, loc)), read.where(loc)
     if found["type"] == "extra_forbidden":
-        known = _known(loc[:-1])
-        return DataError(
-            f"{field}: no such key", where=read.where(loc), nearest=nearest(str(loc[-1]), known),
-            next="danlu eval --help says what a task's file may hold",
-        )  # fmt: skip
-    allowed = found.get("ctx", {}).get("expected", "")
-    words = [word.strip(" '") for word in str(allowed).replace(" or ", ",").split(",")]
-    near = nearest(str(found["input"]), words) if allowed else None
-    return DataError(f"{field or 'file'}: {found['msg']}", where=read.where(loc), nearest=near)
+        near = nearest(str(loc[-1]), _known(loc[:-1]))
+        return DataError(f"{field}: no such key", where=where, nearest=near, next=f"see {GUIDE}")
+    words = re.findall(r"'([^']+)'", str(found.get("ctx", {}).get("expected", "")))
+    return DataError(f"{field}: {found['msg']}", where=where, nearest=nearest(str(found["input"]), words))
 
 
-def _keys(read: Read, loc: tuple[Any, ...]) -> set[tuple[Any]]:
-    """The parts of a pydantic location that are keys of the file, and not names of union members."""
-    kept: list[Any] = []
-    for part in loc:
-        if (*kept, part) in read.places or not kept:
-            kept.append(part)
-    return {(part,) for part in [*kept, loc[-1]] if not str(part).startswith(("is-instance", "function-"))}
+def _key(loc: tuple[str | int, ...], missing: bool, read: Read) -> Key:
+    """The key of the file that pydantic's location means, without the names of types at its end."""
+    known = max((end for end in range(len(loc) + 1) if loc[:end] in read.places), default=1)
+    return loc[: known + missing]
 
 
 def _known(loc: Key) -> list[str]:
