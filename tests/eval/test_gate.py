@@ -5,9 +5,11 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from danlu.artifact import Store
+from danlu.cli.main import main
 from danlu.errors import GateError, RecipeError, UsageError
 from danlu.eval import gate
 from danlu.eval.stored import find
@@ -48,6 +50,7 @@ def pythonic(text):
     return re.sub(r"((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(base|se)", r"(\1*\2)", text)
 
 
+@settings(deadline=None, max_examples=60)
 @given(BOUNDS, some.sampled_from(["<", "<=", ">", ">="]), SPACE)
 def test_a_bound_is_worth_what_python_says(text, comparison, space):
     read = gate.parse(f"tmmluplus.acc{space}{comparison}{space}{text}")
@@ -70,6 +73,7 @@ def read_or_told(text):
         return None, error
 
 
+@settings(deadline=None)
 @given(some.one_of(some.text(alphabet="abcse.<>=+-*/() 0123456789,basetmmlu", max_size=40), some.text(max_size=30)))
 def test_any_other_text_is_an_error_with_its_place(text):
     read, error = read_or_told(text)
@@ -232,3 +236,33 @@ def test_a_recipe_with_a_wrong_expression_is_refused_before_anything_runs(tmp_pa
     with pytest.raises(RecipeError) as told:
         read_recipe(recipe)
     assert "neither `base` nor `se`" in str(told.value)
+
+
+RECIPE = """\
+recipe: shapes
+steps:
+  weak: {use: eval.classic, predictions: weak.csv, kind: classification, resamples: 20, model: weak}
+  strong: {use: eval.classic, predictions: strong.csv, kind: classification, resamples: 20, model: strong}
+  gate:
+    use: eval.gate
+    base: BASE
+    new: NEW
+    fail_if: ["classic.accuracy < base - 2se", "classic.f1 < 0.2"]
+"""
+
+
+@pytest.mark.parametrize(("base", "new", "code"), [("weak", "strong", 0), ("strong", "weak", 4)])
+def test_a_recipe_stops_at_its_gate(tmp_path, capsys, base, new, code):
+    rows = {"weak": "0101" * 20, "strong": "0011" * 20}
+    for name, said in rows.items():
+        lines = [f"{'0011'[at % 4]},{letter}" for at, letter in enumerate(said)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["y_true,y_pred", *lines]) + "\n", encoding="utf-8")
+    recipe = tmp_path / "shapes.yaml"
+    recipe.write_text(RECIPE.replace("BASE", base).replace("NEW", new), encoding="utf-8")
+    store = tmp_path / "store"
+    assert main(["run", str(recipe), "--store", str(store), "--track", "none"]) == code
+    told = capsys.readouterr().err
+    report = (store / "runs" / "shapes" / "report.html").read_text(encoding="utf-8")
+    assert "classic.accuracy &lt; base - 2se" in report
+    assert ("1 of 2 gates failed" in told) == (code == 4)
+    assert find("shapes.weak", Store(store)).tasks["classic"].result.came == 80

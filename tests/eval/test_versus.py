@@ -276,3 +276,16 @@ def test_the_leaderboard_verb(lab, tmp_path, capsys):
     assert main(["leaderboard", "--store", str(tmp_path / "nothing")]) == 5
     (tmp_path / "empty").mkdir()
     assert main(["leaderboard", "--store", str(tmp_path / "empty")]) == 6
+
+
+def test_names_prompts_and_subjects_cannot_break_out_of_the_page(lab):
+    for share in (0.2, 0.8):
+        samples = lab.samples(drawn(share, share, 30), subjects=[HOSTILE], target=HOSTILE, answer=[HOSTILE])
+        hostile = [one.model_copy(update={"prompt": HOSTILE}) for one in samples]
+        lab.keep(HOSTILE, [(lab.task("t", prompt=f"{share}"), hostile)], fingerprint=f"{share}")
+    base, new = (find(one.id, lab.store) for one in all_results(lab.store))
+    page = render(compare(base, new))
+    assert page.count("&lt;/script&gt;&lt;script&gt;") > 10
+    assert "<script" not in page
+    assert "<img" not in page
+    assert 'onerror="' not in page
