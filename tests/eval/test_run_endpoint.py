@@ -39,7 +39,7 @@ metric_list: [{metric: exact_match}]
 
 
 class Server:
-    """Answers `a+b=？` rightly, as `behave` (number of the question → status, or seconds to wait) lets it; `seen` counts
+    """Answers `a+1=？` rightly, as `behave` (the question's number → status, or seconds to wait) lets it; `seen` counts
     the times that each question came."""
 
     def __init__(self) -> None:
