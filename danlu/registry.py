@@ -132,6 +132,7 @@ STEPS: dict[str, str] = {
     "eval.parity": "danlu.eval.parity:Parity",
     "eval.compare": "danlu.eval.compare:Compare",
     "eval.run": "danlu.eval.run:Run",
+    "eval.judge": "danlu.eval.judged:Judged",
     "eval.gate": "danlu.eval.gate:Gate",
     "eval.card": "danlu.eval.card:Card",
     "eval.classic": "danlu.eval.classic.step:Classic",

@@ -112,7 +112,7 @@ def gathered(
     args: argparse.Namespace, cache: Cache, track: Track, references: Path | None = None
 ) -> tuple[list[Item], list[Answers]]:
     """The questions and the answers of every side; models are asked one after another, and closed again."""
-    from danlu.eval.answers import answered, joined, read_items
+    from danlu.eval.answers import answered, joined, matched, read_items
 
     given = read_items(args.questions, references) if args.questions else None
     if references is not None and given is None:
@@ -120,17 +120,16 @@ def gathered(
     ready = {place: answers for place, name in enumerate(args.sides) if (answers := _read(name, args)) is not None}
     if given is None and len(ready) < len(args.sides):
         raise UsageError("models are asked the questions of a file", where="--questions", next="danlu judge --help")
-    items = given if given is not None else joined(list(ready.values()), None)
+    items = given if given is not None else joined(list(ready.values()))
     items = items[: args.limit]
     sides = []
     for place, name in enumerate(args.sides):
         if place in ready:
-            sides.append(ready[place])
+            sides.append(ready[place] if given is None else matched(ready[place], given))
             continue
         with ExitStack() as stack:
             asker = _asker(name, args, stack, cache, track)
             sides.append(answered(asker, items, args.max_tokens, seed=args.seed))
-    joined(list(ready.values()), items)
     return items, _named_apart(sides, args.sides)
 
 

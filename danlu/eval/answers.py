@@ -3,14 +3,15 @@
 Read from JSONL, one question a line: `id` (or `question_id`), and `turns`, a list of what the user says (or `prompt`,
 or `question`); if wanted `category` and `reference`, the right answer(s), one a turn. Answers are JSONL too: `id` and
 `answer` (one text, or a list with one a turn), or FastChat's files with `choices`; with `prompt` or `turns` in it an
-answers' file brings its own questions. An artifact or folder of results serves likewise, where its answers are text.
+answers' file brings its own questions. An artifact or folder of results serves likewise, where its answers are text;
+it knows its questions by their words, and those of several turns only with the file of questions.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +81,9 @@ def read_answers(path: Path, name: str = "", task: str = "") -> Answers:
     return Answers(name or named or path.stem, texts, items)
 
 
-def joined(sides: Sequence[Answers], items: Sequence[Item] | None) -> list[Item]:
-    """The questions that are judged: those of the file, or those that every answers' file itself holds.
-
-    DataError when there is none, or when two sides answered different questions under one id.
-    """
-    if items is not None:
-        known = {item.id for item in items}
-        for side in sides:
-            if not known & (set(side.texts) | set(side.failures)):
-                some = ", ".join(sorted(side.texts)[:3])
-                raise DataError(f"no answer of {side.name} is to a question of the file (ids such as {some})")
-        return list(items)
+def joined(sides: Sequence[Answers]) -> list[Item]:
+    """The questions that every side's own file holds or answers; DataError when there is none, or when two sides
+    answered different questions under one id."""
     first = sides[0]
     if not first.items:
         raise DataError(f"the answers of {first.name} come without their questions", next="name them with --questions")
@@ -99,7 +91,15 @@ def joined(sides: Sequence[Answers], items: Sequence[Item] | None) -> list[Item]
         for id, item in side.items.items():
             if id in first.items and first.items[id].turns != item.turns:
                 raise DataError(f"{first.name} and {side.name} answered different questions under the id {id!r}")
-    shared = [item for id, item in first.items.items() if all(id in side.texts for side in sides[1:])]
+    shared = [item for id, item in first.items.items() if all(_knows(side, id) for side in sides[1:])]
+    for item in shared:
+        for side in sides:
+            if len(side.texts.get(item.id, item.turns)) != len(item.turns):
+                raise DataError(
+                    f"{side.name} answered {item.id!r} in {len(side.texts[item.id])} turns, and the question has "
+                    f"{len(item.turns)}",
+                    next="name the questions with --questions",
+                )
     if not shared:
         raise DataError(f"{first.name} and {sides[-1].name} have no question in common")
     return shared
@@ -149,18 +149,39 @@ def _of_results(folder: Path, name: str, task: str) -> Answers:
         raise DataError(f"the results hold {len(known)} tasks", where=str(folder), next=f"--task {known[0]}")
     texts, items, failures = {}, {}, {}
     for sample in read_samples(folder, task or known[0]):
-        items[sample.id] = Item(sample.id, (sample.prompt,), sample.subject, _reference(sample.target))
+        asked = sample.prompt.removeprefix("user: ")
+        items[sample.id] = Item(sample.id, (asked,), sample.subject, _reference(sample.target))
         if sample.failed:
             failures[sample.id] = Failure(sample.failed)
-        elif isinstance(sample.answer, str):
-            texts[sample.id] = (sample.answer,)
-        else:
+            continue
+        said = [sample.answer] if isinstance(sample.answer, str) else sample.answer
+        if not isinstance(said, list) or not said or not all(isinstance(text, str) for text in said):
             raise DataError(
                 f"the answers of {task or known[0]} are no text ({type(sample.answer).__name__})",
                 where=str(folder / RESULTS),
                 next="judge a task that generates; danlu compare is for the others",
             )
+        texts[sample.id] = tuple(said)
     return Answers(name or str(results.model.get("name", folder.name)), texts, items, failures)
+
+
+def matched(side: Answers, items: Sequence[Item]) -> Answers:
+    """The side with the ids of these questions, where it has other ids but the same words (as results have).
+    DataError when it answered none of them."""
+    if any(_knows(side, item.id) for item in items):
+        return side
+    named = {item.turns[0].strip(): item.id for item in items}
+    ids = {own: named[item.turns[0].strip()] for own, item in side.items.items() if item.turns[0].strip() in named}
+    texts = {ids[own]: text for own, text in side.texts.items() if own in ids}
+    failures = {ids[own]: failure for own, failure in side.failures.items() if own in ids}
+    if not texts and not failures:
+        some = ", ".join(sorted(side.texts)[:3])
+        raise DataError(f"no answer of {side.name} is to a question of the file (ids such as {some})")
+    return replace(side, texts=texts, items={}, failures=failures)
+
+
+def _knows(side: Answers, id: str) -> bool:
+    return id in side.texts or id in side.failures
 
 
 def _reference(target: Any) -> tuple[str, ...]:

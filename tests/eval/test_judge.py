@@ -9,7 +9,7 @@ import pytest
 
 from danlu.errors import DataError, EndpointError, ModelError
 from danlu.eval.agreement import agreement, read_labels
-from danlu.eval.answers import Answers, Item, answered, joined, read_answers, read_items
+from danlu.eval.answers import Answers, Item, answered, joined, matched, read_answers, read_items
 from danlu.eval.ask import Asker
 from danlu.eval.cache import Cache
 from danlu.eval.chats import ChatModel
@@ -25,10 +25,12 @@ from danlu.eval.judge import (
     schema,
     win_rate,
 )
+from danlu.eval.results import Results, Sample, TaskResult
 from danlu.model.chat import Delta, PromptTooLong
 from danlu.model.endpoint import Passing, Refused
 from danlu.model.fake import Scripted
 from danlu.model.language_model import Answer, Failure, Generation, Rolling
+from danlu.records import write_jsonl
 from danlu.track import Track
 
 pytest.importorskip("scipy")
@@ -306,9 +308,9 @@ def test_files_of_questions_and_answers(tmp_path):
     )
     assert (given.name, given.texts) == ("小美", {"81": ("一", "二"), "82": ("",)})
     own = read_answers(lines(tmp_path / "own.jsonl", {"id": "82", "answer": "好", "prompt": "丙"}))
-    assert joined([own, own], None) == [Item("82", ("丙",))]
+    assert joined([own, own]) == [Item("82", ("丙",))]
     with pytest.raises(DataError, match="without their questions"):
-        joined([given, own], None)
+        joined([given, own])
 
 
 @pytest.mark.parametrize(
@@ -329,6 +331,38 @@ def test_bad_lines_are_named(tmp_path, rows, told):
     with pytest.raises(DataError, match=told) as error:
         read_answers(path)
     assert "a.jsonl" in str(error.value)
+
+
+def test_results_of_an_evaluation_are_answers(tmp_path):
+    def results(name, samples):
+        task = TaskResult(task="talk", version="1", kind="generate_until", shots=0, seed=0, came=2, scores=[])
+        made = Results(model={"name": name}, tasks=[task])
+        (tmp_path / name / "samples").mkdir(parents=True)
+        (tmp_path / name / "results.json").write_text(made.model_dump_json(), encoding="utf-8")
+        write_jsonl(tmp_path / name / "samples" / "talk.jsonl", samples)
+        return tmp_path / name
+
+    one = Sample(id="h1", prompt="user: 甲？", target="子", answer="一")
+    two = Sample(id="h2", prompt="user: 乙？", target=["丑", "寅"], answer=["二", "三"], subject="類")
+    failed = Sample(id="h3", prompt="user: 丙？", failed="too-long")
+    side_a = read_answers(results("小美", [one, two, failed]))
+    assert (side_a.name, side_a.texts) == ("小美", {"h1": ("一",), "h2": ("二", "三")})
+    assert joined([read_answers(results("小強", [one, failed])), side_a]) == [
+        Item("h1", ("甲？",), "", ("子",)),
+        Item("h3", ("丙？",)),
+    ]
+    with pytest.raises(DataError, match=r"in 2 turns.*1"):
+        joined([side_a])
+    items = [Item("81", ("乙？", "然後？")), Item("82", ("丙？",)), Item("83", ("丁？",))]
+    found = matched(side_a, items)
+    assert found.texts == {"81": ("二", "三")}
+    assert found.failures["82"].reason == "too-long"
+    with pytest.raises(DataError, match="no answer of 小美 is to a question"):
+        matched(side_a, items[2:])
+    with pytest.raises(DataError, match="are no text"):
+        read_answers(results("選擇", [Sample(id="h", prompt="甲？", answer=3)]))
+    with pytest.raises(DataError, match="no task 'tak'"):
+        read_answers(tmp_path / "小美", task="tak")
 
 
 def test_agreement_with_people(tmp_path):
