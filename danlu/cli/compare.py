@@ -60,12 +60,13 @@ def compare(args: argparse.Namespace) -> int:
     from danlu.artifact import Store
     from danlu.eval import gate, versus
     from danlu.eval.stored import find
+    from danlu.track import Track
 
     expressions = [gate.parse(text) for text in args.fail_if]
     store = Store(args.store) if args.store.is_dir() else None
     base, new = find(args.base, store), find(args.new, store)
-    made = versus.compare(base, new, args.seed)
-    verdicts = gate.judge(expressions, new, base, args.seed)
+    made = versus.compare(base, new, args.seed, Track(quiet=args.json))
+    verdicts = gate.judge(expressions, new, base, made)
     if args.out:
         from danlu.eval.page import write
         from danlu.eval.versus_page import render

@@ -38,7 +38,7 @@ from danlu.registry import From, Settings, Step
 from danlu.track import Track
 
 if TYPE_CHECKING:
-    from danlu.eval.versus import Change
+    from danlu.eval.versus import Change, Comparison
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": lambda value, bound: value < bound,
@@ -202,14 +202,11 @@ def evaluate(bound: Bound, base: float, se: float) -> float:
     return {"base": base, "se": se}[bound] if isinstance(bound, str) else bound
 
 
-def judge(expressions: Sequence[Expression], new: Measured, base: Measured | None, seed: int = 0) -> list[Verdict]:
-    """What becomes of each expression. UsageError when one names a score that neither side could have (with the nearest
-    name), or needs a base that is not there."""
-    from danlu.eval.versus import Comparison, compare
-
-    made: Comparison | None = None
-    if base is not None and set(base.tasks) & set(new.tasks):
-        made = compare(base, new, seed)
+def judge(
+    expressions: Sequence[Expression], new: Measured, base: Measured | None = None, made: Comparison | None = None
+) -> list[Verdict]:
+    """What becomes of each expression; `made` compares the two, where there is a base with a task in common.
+    UsageError when an expression needs a base that is not there."""
     scores = _scores(new)
     known = {**(_scores(base) if base else {}), **scores}
     found = []
@@ -342,9 +339,13 @@ class Gate(Step[GateSettings]):
     makes: ClassVar[str] = "gate"
 
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
+        from danlu.eval.versus import compare
+
         sides = {name: measured(Stored(read_results(one.path), one.path, one)) for name, one in inputs.items()}
-        expressions = [parse(text) for text in self.settings.fail_if]
-        verdicts = judge(expressions, sides["new"], sides.get("base"), self.settings.seed)
+        new, base = sides["new"], sides.get("base")
+        together = base is not None and set(base.tasks) & set(new.tasks)
+        made = compare(base, new, self.settings.seed, track) if base and together else None
+        verdicts = judge([parse(text) for text in self.settings.fail_if], new, base, made)
         for one in verdicts:
             for hint in one.hints:
                 track.note(f"warning: {hint}")

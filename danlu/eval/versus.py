@@ -23,8 +23,10 @@ from danlu.eval import statistics
 from danlu.eval.results import Sample, TaskResult, read_samples
 from danlu.eval.stored import Held, Measured
 from danlu.records import Score
+from danlu.track import Track
 
 ALPHA = 0.05
+RESAMPLES = 2000
 _CLOSE = 1e-6
 _TIE = 1e-9
 
@@ -113,8 +115,8 @@ class Comparison:
         return {**made, "flips": shown} if flips else made
 
 
-def compare(base: Measured, new: Measured, seed: int = 0) -> Comparison:
-    """Every score that both sides have. DataError when there is none."""
+def compare(base: Measured, new: Measured, seed: int = 0, track: Track | None = None) -> Comparison:
+    """Every score that both sides have. DataError when they have no task in common."""
     shared = [name for name in base.tasks if name in new.tasks]
     if not shared:
         raise DataError(
@@ -128,7 +130,7 @@ def compare(base: Measured, new: Measured, seed: int = 0) -> Comparison:
         alone = [name for name in side.tasks if name not in other.tasks]
         if alone:
             made.notes.append(f"only {side.name} has {', '.join(alone)}")
-    for name in shared:
+    for name in (track or Track(quiet=True)).over(shared, "comparing", unit="task"):
         _task(made, base.tasks[name], new.tasks[name], seed)
     tested = [place for place, one in enumerate(made.changes) if one.p is not None]
     corrected = statistics.adjusted([made.changes[place].p or 0.0 for place in tested])
@@ -235,7 +237,7 @@ def _paired(
     subjects = [pair[0].subject for pair in pairs]
     a, b = (link.linear(columns, subjects) for columns in raw)
     found = statistics.paired_difference(a[0], b[0], a[1], b[1])
-    interval = statistics.paired_bootstrap(a[0], b[0], a[1], b[1], seed=seed)
+    interval = statistics.paired_bootstrap(a[0], b[0], a[1], b[1], resamples=RESAMPLES, seed=seed)
     sign = 1 if score.better == "higher" else -1
     moved = [sign * link.scale * (_value(new, score.name) - _value(base, score.name)) for base, new in pairs]
     if link.falling:

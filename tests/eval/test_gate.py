@@ -13,6 +13,7 @@ from danlu.cli.main import main
 from danlu.errors import GateError, RecipeError, UsageError
 from danlu.eval import gate
 from danlu.eval.stored import find
+from danlu.eval.versus import compare
 from danlu.recipe.schema import read_recipe
 
 NUMBERS = some.one_of(
@@ -120,7 +121,8 @@ def test_names_with_filters_and_dashes():
 
 def verdicts(lab, *texts, base=True):
     given = [gate.parse(text) for text in texts]
-    return gate.judge(given, find("new", lab.store), find("base", lab.store) if base else None)
+    new, old = find("new", lab.store), find("base", lab.store) if base else None
+    return gate.judge(given, new, old, compare(old, new) if old else None)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from danlu.cli.main import main
 from danlu.errors import DataError, UsageError
 from danlu.eval.results import Sample
-from danlu.eval.stored import all_results, find
+from danlu.eval.stored import all_results, find, measured
 from danlu.eval.versus import compare
 from danlu.eval.versus_page import render
 
@@ -283,7 +283,7 @@ def test_names_prompts_and_subjects_cannot_break_out_of_the_page(lab):
         samples = lab.samples(drawn(share, share, 30), subjects=[HOSTILE], target=HOSTILE, answer=[HOSTILE])
         hostile = [one.model_copy(update={"prompt": HOSTILE}) for one in samples]
         lab.keep(HOSTILE, [(lab.task("t", prompt=f"{share}"), hostile)], fingerprint=f"{share}")
-    base, new = (find(one.id, lab.store) for one in all_results(lab.store))
+    base, new = (measured(one) for one in all_results(lab.store))
     page = render(compare(base, new))
     assert page.count("&lt;/script&gt;&lt;script&gt;") > 10
     assert "<script" not in page
