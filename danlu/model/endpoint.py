@@ -8,6 +8,7 @@ Not covered: tools, images, several choices, and endpoints that speak only the R
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import json
 import os
@@ -114,16 +115,45 @@ class Endpoint:
         return body
 
     def _attempt(self, body: dict[str, Any]) -> Iterator[Delta]:
+        key, headers = self._key()
+        with self._failures(key), self._client.stream("POST", self.url, json=body, headers=headers) as response:
+            if response.status_code != 200:
+                response.read()
+                raise self._refusal(response, key)
+            yield from self._deltas(_events(response.iter_bytes(), self.url), key)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON object that one request to `path` beside /chat/completions brings, not streamed; no second attempt.
+        Failures are raised as by `stream`."""
+        key, headers = self._key()
+        url = self.url.removesuffix("/chat/completions") + path
+        with self._failures(key):
+            response = self._client.post(url, json=body, headers=headers)
+            if response.status_code != 200:
+                raise self._refusal(response, key)
+            try:
+                said = json.loads(response.content)
+            except ValueError:
+                said = None
+            if not isinstance(said, dict):
+                raise self._error(f"the endpoint's answer is no JSON object: {response.text[:120]!r}", key)
+            return said
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _key(self) -> tuple[str, dict[str, str]]:
+        key = os.environ.get(self.key_variable, "")
+        return key, {"Authorization": f"Bearer {key}"} if key else {}
+
+    @contextlib.contextmanager
+    def _failures(self, key: str) -> Iterator[None]:
+        """What httpx raises, as EndpointErrors without the key."""
         import httpx
 
-        key = os.environ.get(self.key_variable, "")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            with self._client.stream("POST", self.url, json=body, headers=headers) as response:
-                if response.status_code != 200:
-                    response.read()
-                    raise self._refusal(response, key)
-                yield from self._deltas(_events(response.iter_bytes(), self.url), key)
+            yield
         except httpx.TransportError as error:
             late = isinstance(error, httpx.TimeoutException)
             what = "timed out" if late else "cannot be reached, or hung up"
