@@ -1,8 +1,8 @@
 """The two ways to run a transformers model over many token sequences: with shared beginnings, or one after another.
 
-`Branches` computes the trie of the sequences (`danlu.model.trie`) pack by pack; it needs a model whose attention can be
-replaced and branched. `unfit` says why a model is none, by comparing numbers on a small trie. `OneByOne` serves all other
-causal models (state-space models, ALiBi, attention sinks, …) through their own forward, without padding.
+`Branches` computes the trie of the sequences (`danlu.model.trie`) pack by pack; it needs a model whose attention can
+be replaced and branched. `unfit` says why a model is none, by comparing numbers on a small trie. `OneByOne` serves
+all other causal models (state-space models, ALiBi, attention sinks, …) through their own forward, without padding.
 """
 
 from __future__ import annotations
@@ -164,10 +164,8 @@ class OneByOne:
 
 
 def unfit(model: Any, context: int) -> str:
-    """Why the beginnings of sequences cannot be shared in this model; empty when they can, and the attention of the model
+    """Why the beginnings of sequences cannot be shared in this model; empty when they can, and the model's attention
     is then replaced. Proven on a small trie against the model's own eager forward."""
-    import torch
-
     usual = model.config._attn_implementation
     try:
         wrong = _wrong(model, context)
@@ -175,7 +173,6 @@ def unfit(model: Any, context: int) -> str:
         wrong = f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
     if wrong:
         model.config._attn_implementation = usual
-    del torch
     return wrong
 
 
@@ -196,20 +193,18 @@ def _wrong(model: Any, context: int) -> str:
     branches = Branches(model, size=8)
     tolerance = 1e-4 if model.dtype == torch.float32 else 5e-2
     layout = lay_out(sequences)
-    hidden, tree = [], Tree()
-    for _, states, tree in branches.walk(layout):
-        hidden.append(states)
-    row = torch.cat(hidden)
+    walked = list(branches.walk(layout))
+    row, windows = torch.cat([states for _, states, _ in walked]), walked[-1][2].windows
     for number, logits in enumerate(own):
         with torch.inference_mode():
             ours = branches.vocabulary.logits(row[[layout.row_of(number, k) for k in range(len(sequences[number]))]])
         if not (ours - logits).abs().max() <= tolerance * logits.abs().max():
             return "its numbers change when sequences are branched"
-    return _windows_wrong(model.config.get_text_config(), tree.windows, context)
+    return _windows_wrong(model.config.get_text_config(), windows, context)
 
 
 def _windows_wrong(config: Any, windows: dict[int, int | None], context: int) -> str:
-    """What the layers say about sliding windows must be what the configuration says: a small trie does not reach them."""
+    """The sliding windows of the layers must be those of the configuration: a small trie does not reach them."""
     if len(windows) != config.num_hidden_layers:
         return f"{len(windows)} of its {config.num_hidden_layers} layers attend in the usual way"
     kinds = getattr(config, "layer_types", None) or ["" for _ in windows]

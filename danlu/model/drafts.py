@@ -1,8 +1,8 @@
 """Generation: many answers at once, each token appended to its own keys and values.
 
-Prompts are read with `Branches.read`, so the beginning that they share is computed once. An answer that ends leaves the
-batch. Greedy unless a temperature is given; sampling draws with a generator of its own for each request, so an answer does
-not depend on its neighbours.
+Prompts are read with `Branches.read`, so the beginning that they share is computed once. An answer that ends leaves
+the batch. Greedy unless a temperature is given; sampling draws with a generator of its own for each request, so an
+answer does not depend on its neighbours.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""float32 matrix products through oneDNN, which PyTorch carries beside MKL: on processors that MKL does not know well (AMD)
-they take two thirds of the time or less. The numbers are the same up to float32's rounding."""
+"""float32 matrix products through oneDNN, which PyTorch carries beside MKL: on processors that MKL does not know well
+(AMD's) they take two thirds of the time or less. The numbers are the same up to float32's rounding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ def available() -> bool:
     """Whether this PyTorch has the operation and it multiplies matrices rightly."""
     import torch
 
-    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+    has = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not (has and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
     chance = torch.Generator().manual_seed(0)
     x, weight = torch.randn(5, 48, generator=chance), torch.randn(33, 48, generator=chance)

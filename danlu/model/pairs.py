@@ -1,8 +1,8 @@
-"""Text to the tokens that are scored, exactly as lm-evaluation-harness cuts it (HFLM of version 0.4.13), except that nothing
-is cut off: what is too long is for the caller to refuse.
+"""Text to the tokens that are scored, as lm-evaluation-harness cuts it (HFLM of version 0.4.13), except that nothing
+is left out: what is too long is for the caller to refuse.
 
-A tokenizer adds its beginning token as it does by default, and not when the text already begins with it. Gemma adds one,
-so a rolling text is scored from its own BOS on, after another BOS, there and here.
+A tokenizer adds its beginning token as it does by default, and not when the text already begins with it. Gemma adds
+one, so a rolling text is scored from its own BOS on, after another BOS, there and here.
 """
 
 from __future__ import annotations

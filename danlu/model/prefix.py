@@ -1,13 +1,14 @@
 """A transformers model as a `LanguageModel`: what requests share is computed once.
 
-Scoring many choices of many questions behind the same examples repeats the same tokens. Here the token sequences of all
-requests become one trie, and each of its tokens goes through the model once: the examples once for a subject, the
-context once for a question, the choices as branches. The output head, more than half of a small model's work, runs only
-where a token is scored, over slices of the vocabulary. Nothing is padded. Results do not depend on batch, order or number
-of processes beyond the rounding of sums in float32.
+Scoring many choices of many questions behind the same examples repeats the same tokens. Here the token sequences of
+all requests become one trie, and each of its tokens goes through the model once: the examples once for a subject, the
+context once for a question, the choices as branches. The output head, more than half of a small model's work, runs
+only where a token is scored, over slices of the vocabulary. Nothing is padded. Results do not depend on batch, order
+or number of processes beyond the rounding of sums in float32.
 
-The tokens are those of lm-evaluation-harness (`danlu.model.pairs`), but nothing is cut off: what does not fit the context
-is a Failure "too-long". Models that cannot branch run one sequence after another, and `facts["sharing"]` says why.
+The tokens are those of lm-evaluation-harness (`danlu.model.pairs`), but nothing is cut off: what does not fit the
+context is a Failure "too-long". Models that cannot branch run one sequence after another, and `facts["sharing"]` says
+why.
 
 Not covered: a JSON schema for generation (a Failure "unsupported"), and models spread over several devices.
 """
@@ -42,9 +43,9 @@ DEFAULT_CONTEXT = 2048  # of a model that states none
 class TransformersModel:
     """A model folder or adapter artifact as a `LanguageModel` (see `danlu.model.subject.open_model`).
 
-    `dtype` is float32, bfloat16 or float16; `device` a torch device, by default the first GPU, else the CPU. `context`
-    shortens the model's own. `batch_tokens` is the length of one step of the model. With `processes` above 1, as many
-    processes have a copy of the model and their share of the threads.
+    `dtype` is float32, bfloat16 or float16; `device` a torch device, by default the first GPU, else the CPU.
+    `context` shortens the model's own. `batch_tokens` is the length of one step of the model. With `processes` above
+    1, as many processes have a copy of the model and their share of the threads.
     """
 
     def __init__(
@@ -152,8 +153,8 @@ class TransformersModel:
             yield from self._write([(place, one) for place, one in block if isinstance(one, Generation)])
 
     def _score(self, asked: list[tuple[int, Continuation | Rolling]]) -> Iterator[tuple[int, Result]]:
-        """Each request is a few pairs of tokens (a rolling one has a pair a window); the input of a pair is all but its
-        last token. Pairs with the same input are one sequence."""
+        """Each request is a few pairs of tokens (a rolling one has a pair a window); the input of a pair is all but
+        its last token. Pairs with the same input are one sequence."""
         sums: dict[int, _Sum] = {}
         sequences: dict[tuple[int, ...], list[tuple[int, int, list[int]]]] = {}
         for place, rolling, pairs in self._pairs(asked):
@@ -191,8 +192,8 @@ class TransformersModel:
         return None
 
     def _write(self, asked: list[tuple[int, Generation]]) -> Iterator[tuple[int, Result]]:
-        from danlu.model.drafts import Draft, Writer, alone
         from danlu.model.branches import OneByOne
+        from danlu.model.drafts import Draft, Writer, alone
 
         if not asked:
             return
@@ -231,7 +232,8 @@ class TransformersModel:
         return None
 
     def _ends(self) -> set[int]:
-        """The tokens that end an answer: those of the model's generation settings, of the tokenizer and its template."""
+        """The tokens that end an answer: those of the model's generation settings, of the tokenizer and its
+        template."""
         from danlu.model import template
 
         stated = getattr(self.model.generation_config, "eos_token_id", None)

@@ -1,14 +1,16 @@
-"""Attention of a pack of a trie (`danlu.model.trie`), and of one step of many generations, in place of transformers' own.
+"""Attention of a pack of a trie (`danlu.model.trie`), and of one step of many generations, in place of transformers'
+own.
 
-transformers hands attention to a named function, which gets queries and keys with their positions already in them. Ours
-gives each run of a pack the keys of its own path: what the stem has of them, and slices of the row. So branches do not see
-each other, nothing is padded, and no cache is copied for a branch. It serves models whose attention is causal, with or
-without a sliding window and soft-capped scores; `danlu.model.prefix` proves on each model that it gives the model's own
-numbers before it uses it.
+transformers hands attention to a named function, which gets queries and keys with their positions already in them.
+Ours gives each run of a pack the keys of its own path: what the stem has of them, and slices of the row. So branches
+do not see each other, nothing is padded, and no cache is copied for a branch. It serves models whose attention is
+causal, with or without a sliding window and soft-capped scores; `danlu.model.prefix` proves on each model that it
+gives the model's own numbers before it uses it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from danlu.model.trie import Pack, Path, Run
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
     import torch
 
     Keys = tuple[torch.Tensor, torch.Tensor]
+    Scaled = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 NAME = "danlu_tree"
 
 
 class Tree:
-    """The state of a walk along the row: the stem's keys and values of each layer, [1, key heads, n, d] each, and those of
-    the pack at hand."""
+    """The state of a walk along the row: the stem's keys and values of each layer, [1, key heads, n, d] each, and
+    those of the pack at hand."""
 
     def __init__(self) -> None:
         self.stem: dict[int, Keys] = {}
@@ -57,7 +60,7 @@ class Tree:
             return self.row[layer][which][:, :, :0]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=2)
 
-    def attend(self, layer: int, query: Any, key: Any, value: Any, window: int | None, scaled: Any) -> torch.Tensor:
+    def attend(self, layer: int, query: Any, key: Any, value: Any, window: int | None, scaled: Scaled) -> torch.Tensor:
         """query: [1, heads, T, d] → [1, heads, T, d]; each run sees its path alone."""
         import torch
 
@@ -110,7 +113,7 @@ class Steps:
                     whole[n, :, : lengths[n]] = part[0]
             self.layers[layer] = pair
 
-    def attend(self, layer: int, query: Any, key: Any, value: Any, window: int | None, scaled: Any) -> torch.Tensor:
+    def attend(self, layer: int, query: Any, key: Any, value: Any, window: int | None, scaled: Scaled) -> torch.Tensor:
         """query: [n, heads, 1, d], the token behind the `filled` ones → [n, heads, 1, d]."""
         import torch
 
@@ -150,7 +153,8 @@ def tree_attention(
     softcap: float | None = None,
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
-    """What transformers calls: query [n, heads, T, d], key and value [n, key heads, T, d] → ([n, T, heads, d], None)."""
+    """What transformers calls: query [n, heads, T, d], key and value [n, key heads, T, d] → ([n, T, heads, d],
+    None)."""
     import torch
 
     if unknown := [name for name in ("s_aux", "position_bias", "head_mask") if rest.get(name) is not None]:
@@ -184,7 +188,8 @@ def _capped(query: Any, keys: Any, values: Any, mask: Any, scaling: float | None
     scores = torch.tanh(scores / cap) * cap
     if mask is not None:
         scores = scores + mask
-    return torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype) @ values
+    found: torch.Tensor = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype) @ values
+    return found
 
 
 def install(model: Any) -> None:

@@ -1,8 +1,8 @@
 """Token sequences that share beginnings, laid out so that no shared token is computed twice.
 
-Sorted, each sequence repeats the beginning of the one before it and adds a rest. The rests of all sequences are one long
-row: the trie in depth-first order. The row is cut into packs of a fixed number of tokens. At each cut only the path of
-the sequence that goes on, the *stem*, has to be kept; a rest that crosses the cut goes on behind it.
+Sorted, each sequence repeats the beginning of the one before it and adds a rest. The rests of all sequences are one
+long row: the trie in depth-first order. The row is cut into packs of a fixed number of tokens. At each cut only the
+path of the sequence that goes on, the *stem*, has to be kept; a rest that crosses the cut goes on behind it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ Slices = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Path:
-    """Where the first tokens of a sequence are, seen from a pack: `stem` of them in the stem, then the slices of the row."""
+    """Where the first tokens of a sequence are, seen from a pack: `stem` of them in the stem, then the slices of the
+    row."""
 
     stem: int
     row: Slices
@@ -36,8 +37,8 @@ class Run:
 
 @dataclass
 class Pack:
-    """`ids` and `places` (positions) of its row, the runs in it, the row's number of its first token, and `stem`: the path
-    that the stem follows, as seen from the pack before."""
+    """`ids` and `places` (positions) of its row, the runs in it, the row's number of its first token, and `stem`: the
+    path that the stem follows, as seen from the pack before."""
 
     first: int
     stem: Path
@@ -48,8 +49,8 @@ class Pack:
 
 @dataclass
 class Layout:
-    """`order` sorts the sequences; `total` is the length of the row; `rows[i]` are the slices of the row that sequence i
-    is made of, in order."""
+    """`order` sorts the sequences; `total` is the length of the row; `rows[i]` are the slices of the row that
+    sequence i is made of, in order."""
 
     sequences: Sequence[Sequence[int]]
     order: list[int]
@@ -68,7 +69,7 @@ class Layout:
 
 def lay_out(sequences: Sequence[Sequence[int]]) -> Layout:
     """The row of all sequences, each at least one token long and no two of them equal."""
-    order = sorted(range(len(sequences)), key=lambda i: sequences[i])
+    order = sorted(range(len(sequences)), key=lambda i: tuple(sequences[i]))
     shared: list[int] = []
     rows: list[Slices] = [() for _ in sequences]
     path: Slices = ()

@@ -1,4 +1,5 @@
-"""The output head of a causal language model at chosen places: log-likelihoods without logits of every place at once."""
+"""The output head of a causal language model at chosen places: log-likelihoods without logits of every place at
+once."""
 
 from __future__ import annotations
 
@@ -19,8 +20,12 @@ class Vocabulary:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[m, d] → float32 [m, vocabulary]"""
-        found = self.head(hidden)
-        return (self.shape(found) if self.shape else found).float()
+        found: torch.Tensor = self.head(hidden)
+        return self._shaped(found)
+
+    def _shaped(self, logits: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.shape(logits) if self.shape else logits
+        return found.float()
 
     def logs(
         self, hidden: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor
@@ -41,8 +46,8 @@ class Vocabulary:
         return torch.cat(logs), torch.cat(greedy)
 
     def _logs(self, hidden: Any, rows: Any, targets: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Over slices of the vocabulary, with a running maximum and sum (Milakov and Gimelshein, 2018, "Online normalizer
-        calculation for softmax")."""
+        """Over slices of the vocabulary, with a running maximum and sum (Milakov and Gimelshein, 2018, "Online
+        normalizer calculation for softmax")."""
         import torch
 
         best = torch.full((len(hidden),), float("-inf"), device=hidden.device)
@@ -65,6 +70,7 @@ class Vocabulary:
 
         from danlu.model import onednn
 
+        product: Callable[[Any, Any, Any], Any]
         if onednn.used_by(self.head):
             product = onednn.product
         elif type(self.head) is torch.nn.Linear:
@@ -75,12 +81,12 @@ class Vocabulary:
         weight, bias = self.head.weight, self.head.bias
         for start in range(0, len(weight), WORDS):
             part = product(hidden, weight[start : start + WORDS], None if bias is None else bias[start : start + WORDS])
-            yield start, (self.shape(part) if self.shape else part).float()
+            yield start, self._shaped(part)
 
 
 def shaping(config: Any) -> Callable[[Any], Any] | None:
-    """What the configuration says that happens to the logits behind the head: soft-capped (Gemma 2), multiplied (Cohere)
-    or divided (Granite)."""
+    """What the configuration says that happens to the logits behind the head: soft-capped (Gemma 2), multiplied
+    (Cohere) or divided (Granite)."""
     import torch
 
     if cap := getattr(config, "final_logit_softcapping", None):

@@ -1,7 +1,8 @@
 """Several processes with a copy of a model each, which share the requests of one caller.
 
-The requests are sorted by their text and cut into as many parts of about equal length, so that what shares a beginning
-stays together. Each process has its share of the threads. What a process answers does not depend on the others.
+The requests are sorted by their text and cut into as many parts of about equal length, so that what shares a
+beginning stays together. Each process has its share of the threads. What a process answers does not depend on the
+others.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from danlu.errors import DanluError, ModelError
 from danlu.model.language_model import Continuation, Generation, Request, Result
@@ -44,8 +45,7 @@ class Workers:
                 pipe.send([requests[place] for place in places])
                 busy[pipe] = places
         while busy:
-            for pipe in wait(list(busy)):
-                assert isinstance(pipe, Connection)
+            for pipe in cast(list[Connection], wait(list(busy))):
                 heard = self._hear(pipe)
                 if heard is None:
                     del busy[pipe]
@@ -55,9 +55,8 @@ class Workers:
     def close(self) -> None:
         for pipe, process in zip(self.pipes, self.running, strict=True):
             pipe.close()
-            process.join(timeout=10)
-            if process.is_alive():
-                process.terminate()
+            process.terminate()  # it keeps nothing that would be lost
+            process.join()
 
     def _hear(self, pipe: Connection) -> Any:
         try:

@@ -1,4 +1,5 @@
-"""The engine against a plain forward of transformers, one sequence at a time, on tiny random models of several families."""
+"""The engine against a plain forward of transformers, a sequence at a time, on tiny random models of several
+families."""
 
 import random
 
@@ -21,25 +22,25 @@ def causal(kind: str, vocabulary: int):
         "num_attention_heads": 4, "num_key_value_heads": 2, "bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0,
         "max_position_embeddings": 256, "initializer_range": 0.3,
     }  # fmt: skip
-    layers = {
-        "head_dim": 8,
-        "sliding_window": 16,
-        "layer_types": ["sliding_attention", "full_attention"] + ["sliding_attention"],
-    }
+    layers = {"head_dim": 8, "sliding_window": 16}
+    layers["layer_types"] = ["sliding_attention", "full_attention", "sliding_attention"]
+    gemma = sizes | layers | {"query_pre_attn_scalar": 8}
+    capped = {"attn_logit_softcapping": 1.0, "final_logit_softcapping": 3.0}
+    small = {"vocab_size": vocabulary, "bos_token_id": 2, "eos_token_id": 1, "initializer_range": 0.3}
     made = {
-        "gemma3": lambda: t.Gemma3ForCausalLM(t.Gemma3TextConfig(**sizes | layers | {"query_pre_attn_scalar": 8, "num_key_value_heads": 1})),
-        "gemma2": lambda: t.Gemma2ForCausalLM(t.Gemma2Config(**sizes | layers | {"query_pre_attn_scalar": 8, "attn_logit_softcapping": 1.0, "final_logit_softcapping": 3.0})),
+        "gemma3": lambda: t.Gemma3ForCausalLM(t.Gemma3TextConfig(**gemma | {"num_key_value_heads": 1})),
+        "gemma2": lambda: t.Gemma2ForCausalLM(t.Gemma2Config(**gemma | capped)),
         "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(**sizes)),
         "mistral": lambda: t.MistralForCausalLM(t.MistralConfig(**sizes, sliding_window=16)),
         "qwen2": lambda: t.Qwen2ForCausalLM(t.Qwen2Config(**sizes)),
         "qwen3": lambda: t.Qwen3ForCausalLM(t.Qwen3Config(**sizes, head_dim=8)),
         "cohere": lambda: t.CohereForCausalLM(t.CohereConfig(**sizes, logit_scale=0.5)),
         "granite": lambda: t.GraniteForCausalLM(t.GraniteConfig(**sizes, logits_scaling=3.0)),
-        "gpt2": lambda: t.GPT2LMHeadModel(t.GPT2Config(vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=4, n_positions=256, bos_token_id=2, eos_token_id=1, initializer_range=0.3)),
-        "neox": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**{k: v for k, v in sizes.items() if k != "num_key_value_heads"})),
-        "bloom": lambda: t.BloomForCausalLM(t.BloomConfig(vocab_size=vocabulary, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.3, bos_token_id=2, eos_token_id=1)),
-        "mamba": lambda: t.MambaForCausalLM(t.MambaConfig(vocab_size=vocabulary, hidden_size=32, num_hidden_layers=2, state_size=8, bos_token_id=2, eos_token_id=1, initializer_range=0.3)),
-    }  # fmt: skip
+        "gpt2": lambda: t.GPT2LMHeadModel(t.GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=256, **small)),
+        "neox": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**sizes)),
+        "bloom": lambda: t.BloomForCausalLM(t.BloomConfig(hidden_size=32, n_layer=2, n_head=4, **small)),
+        "mamba": lambda: t.MambaForCausalLM(t.MambaConfig(hidden_size=32, num_hidden_layers=2, state_size=8, **small)),
+    }
     return made[kind]().eval()
 
 
@@ -77,7 +78,8 @@ def opened(folder_of):
 
 
 def few_shot(seed: int, questions: int = 9, context: int = 40) -> list[Continuation]:
-    """Questions of two subjects behind the examples of their subject, each with choices of one and of several letters."""
+    """Questions of two subjects behind the examples of their subject, each with choices of one and of several
+    letters."""
     draw = random.Random(seed)
 
     def text(longest: int) -> str:
@@ -126,7 +128,7 @@ def answers(model: TransformersModel, requests: list) -> list:
 @pytest.mark.parametrize("kind", SHARED + ALONE)
 def test_values_are_those_of_a_plain_forward(opened, kind):
     model = opened(kind, batch_tokens=29)
-    asked = few_shot(3, questions=3) + [Continuation("", "丹爐a"), Continuation("a b  ", "c")]
+    asked = [*few_shot(3, questions=3), Continuation("", "丹爐a"), Continuation("a b  ", "c")]
     for request, found in zip(asked, answers(model, asked), strict=True):
         value, greedy = plain(model, request)
         assert found.value == pytest.approx(value, abs=2e-4, rel=1e-5)
@@ -176,7 +178,7 @@ def test_processes_change_nothing(opened):
     asked: list = [*few_shot(2), Generation("a丹爐", max_tokens=5), Rolling("丹爐" * 30), Continuation("a" * 300, "b")]
     right = answers(opened(), asked)
     model = opened(processes=2)
-    assert model.facts["processes"] == 2 and model.context == 256
+    assert (model.facts["processes"], model.context) == (2, 256)
     for one, other in zip(right, answers(model, asked), strict=True):
         if isinstance(one, LogLikelihood):
             assert other.value == pytest.approx(one.value, abs=1e-5, rel=1e-5)
@@ -202,7 +204,8 @@ def test_what_is_too_long_fails_and_nothing_is_cut(opened):
     model = opened(context=20)
     fits = "a" * 18  # and BOS, and all but the last token of the continuation
     found = answers(model, [Continuation(fits, "bc"), Continuation(fits, "bcd"), Generation(fits, max_tokens=2)])
-    assert isinstance(found[0], LogLikelihood) and found[0].tokens == 2
+    assert isinstance(found[0], LogLikelihood)
+    assert found[0].tokens == 2
     assert found[1] == Failure("too-long", "21 tokens, the context holds 20")
     assert found[2] == Failure("too-long", "19 tokens and 2 to write, the context holds 20")
     assert isinstance(answers(model, [Generation(fits, max_tokens=1)])[0], Answer)
@@ -210,11 +213,12 @@ def test_what_is_too_long_fails_and_nothing_is_cut(opened):
 
 def test_what_has_no_token_is_no_zero(opened):
     found = answers(opened(), [Continuation("ab", ""), Continuation("ab", "c")])
-    assert found[0] == Failure("unsupported", "there is no token to score") and isinstance(found[1], LogLikelihood)
+    assert found[0] == Failure("unsupported", "there is no token to score")
+    assert isinstance(found[1], LogLikelihood)
 
 
 def test_a_continuation_that_begins_inside_a_character_of_bytes(opened):
-    """ "用" is three byte tokens; "丹" + "爐" is one token of its own, so the cut falls inside it, as in the harness."""
+    """用 is three byte tokens, and 丹爐 is one token of its own: the cut falls inside it, as in the harness."""
     model = opened()
     pair = model.encoder.pairs(
         [Continuation("a丹", "爐"), Continuation("a", "用"), Continuation("a ", "用"), Continuation("a", " 用")]
@@ -282,7 +286,9 @@ def test_an_answer_ends_before_the_first_stop(opened, kind):
     later, sooner = whole[9:11], whole[4:6]
     found = answers(model, [Generation("丹爐", stop=(later, sooner), max_tokens=24)])[0]
     ends = [at for at in (whole.find(later), whole.find(sooner)) if at >= 0]
-    assert found.text == whole[: min(ends)] and found.finish == "stop" and found.tokens < 24
+    assert found.text == whole[: min(ends)]
+    assert found.finish == "stop"
+    assert found.tokens < 24
 
 
 def test_sampling_depends_on_the_seed_alone(opened):
