@@ -7,8 +7,6 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from danlu.eval.metrics.metric import Aggregation
 from danlu.eval.statistics import mean, ratio
 
@@ -46,7 +44,7 @@ def bootstrap(aggregation: Aggregation, measures: Sequence[Any]) -> float:
     found: list[float] = []
     for places in _places(len(measures), draws):
         if aggregation.resample is not None:
-            found.extend(np.asarray(aggregation.resample(measures, places), dtype=float))
+            found.extend(map(float, aggregation.resample(measures, places)))
         else:
             found.extend(aggregation.of([measures[place] for place in row]) for row in places)
     centre = math.fsum(found) / len(found)
@@ -55,6 +53,8 @@ def bootstrap(aggregation: Aggregation, measures: Sequence[Any]) -> float:
 
 def _places(n: int, draws: int) -> Iterator[Any]:
     """Places of resampled measures: int64 [rows, n], `draws` rows in all. The same as `random.Random(i).choices`."""
+    import numpy as np
+
     block = min(BLOCK, draws)
     rows = max(1, min(block, 4_000_000 // n))
     for seed in range(draws // block):
@@ -72,6 +72,8 @@ def _median(measures: Sequence[float]) -> float:
 
 
 def _medians(measures: Sequence[float], places: Any) -> Any:
+    import numpy as np
+
     drawn = np.asarray(measures, dtype=float)[places]
     return np.partition(drawn, len(measures) // 2, axis=1)[:, len(measures) // 2]
 
@@ -82,6 +84,8 @@ def _nanmean(measures: Sequence[float]) -> float:
 
 
 def _nanmeans(measures: Sequence[float], places: Any) -> Any:
+    import numpy as np
+
     drawn = np.asarray(measures, dtype=float)[places]
     known = ~np.isnan(drawn)
     with np.errstate(invalid="ignore"):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from danlu.errors import DataError
 from danlu.eval.metrics.metric import Aggregation, Answered, Metric
@@ -18,9 +17,13 @@ def _places(answered: Answered) -> list[int]:
     return [int(place) for place in target] if isinstance(target, list) else [int(target)]
 
 
-def _right(answered: Answered, measures: Any) -> float:
-    """1.0 when the highest measure (the first of equals) is that of a right choice, else 0.0."""
-    return float(int(np.argmax(measures)) in _places(answered))
+def _best(measures: Sequence[float]) -> int:
+    """The place of the highest measure, the first of equals."""
+    return max(range(len(measures)), key=measures.__getitem__)
+
+
+def _right(answered: Answered, measures: Sequence[float]) -> float:
+    return float(_best(measures) in _places(answered))
 
 
 def _acc(answered: Answered) -> float:
@@ -35,13 +38,14 @@ def _acc_bytes(answered: Answered) -> float:
     return _right(answered, _over(answered.logs, [len(choice.encode()) for choice in answered.choices]))
 
 
-def _over(logs: Sequence[float], lengths: Sequence[int]) -> Any:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.array(logs) / np.array(lengths, dtype=float)
+def _over(logs: Sequence[float], lengths: Sequence[int]) -> list[float]:
+    """Log-likelihoods per unit of length; an empty choice is never the best."""
+    return [log / length if length else -math.inf for log, length in zip(logs, lengths, strict=True)]
 
 
 def _acc_mutual_info(answered: Answered) -> float:
-    return _right(answered, np.array(answered.logs) - np.array(answered.unconditional))
+    pairs = zip(answered.logs, answered.unconditional, strict=True)
+    return _right(answered, [log - alone for log, alone in pairs])
 
 
 def _one(answered: Answered, name: str) -> int:
@@ -52,15 +56,14 @@ def _one(answered: Answered, name: str) -> int:
 
 
 def _brier(answered: Answered) -> float:
-    logs = np.array(answered.logs)
-    shares = np.exp(logs - logs.max())
-    shares /= shares.sum()
-    shares[_one(answered, "brier_score")] -= 1.0
-    return float((shares**2).sum())
+    best = max(answered.logs)
+    shares = [math.exp(log - best) for log in answered.logs]
+    total, gold = sum(shares), _one(answered, "brier_score")
+    return sum((share / total - (place == gold)) ** 2 for place, share in enumerate(shares))
 
 
 def _pair(answered: Answered) -> tuple[int, int]:
-    return _one(answered, "f1 or mcc"), int(np.argmax(answered.logs))
+    return _one(answered, "f1 or mcc"), _best(answered.logs)
 
 
 def _same(item: tuple[Any, Any]) -> float:
@@ -68,37 +71,43 @@ def _same(item: tuple[Any, Any]) -> float:
 
 
 def _f1(items: Sequence[tuple[int, int]]) -> float:
-    return float(_f1s(items, np.arange(len(items))[None])[0])
+    return float(_f1s(items, [range(len(items))])[0])
 
 
 def _f1s(items: Sequence[tuple[int, int]], places: Any) -> Any:
+    import numpy as np
+
     gold, said = _columns(items)
-    if len(set(gold) | set(said)) > 2 or not {*gold, *said} <= {0, 1}:
+    if not {*gold.tolist(), *said.tolist()} <= {0, 1}:
         raise DataError("f1 over the places of choices needs two classes, 0 and 1", next="use mcc or acc")
-    both, either = ((gold == 1) & (said == 1)), (gold == 1).astype(int) + (said == 1).astype(int)
-    tops, bottoms = 2.0 * both[places].sum(1), either[places].sum(1)
+    drawn = np.asarray(places)
+    both, either = (gold == 1) & (said == 1), (gold == 1).astype(int) + (said == 1).astype(int)
+    tops, bottoms = 2.0 * both[drawn].sum(1), either[drawn].sum(1)
     return np.divide(tops, bottoms, out=np.zeros_like(tops), where=bottoms > 0)
 
 
 def _mcc(items: Sequence[tuple[int, int]]) -> float:
-    return float(_mccs(items, np.arange(len(items))[None])[0])
+    return float(_mccs(items, [range(len(items))])[0])
 
 
 def _mccs(items: Sequence[tuple[int, int]], places: Any) -> Any:
     """Matthews' correlation of several classes (Gorodkin, 2004), 0 where it is not defined."""
+    import numpy as np
+
     gold, said = _columns(items)
-    classes = sorted(set(gold) | set(said))
-    drawn_gold, drawn_said = gold[places], said[places]
-    n = float(places.shape[1])
-    right = (drawn_gold == drawn_said).sum(1)
+    drawn = np.asarray(places)
+    drawn_gold, drawn_said, n = gold[drawn], said[drawn], float(drawn.shape[1])
+    classes = np.union1d(gold, said)
     true = np.stack([(drawn_gold == kind).sum(1) for kind in classes], 1).astype(float)
     told = np.stack([(drawn_said == kind).sum(1) for kind in classes], 1).astype(float)
-    top = right * n - (true * told).sum(1)
+    top = (drawn_gold == drawn_said).sum(1) * n - (true * told).sum(1)
     bottom = np.sqrt((n * n - (told**2).sum(1)) * (n * n - (true**2).sum(1)))
     return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
 
 
 def _columns(items: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
+    import numpy as np
+
     gold, said = zip(*items, strict=True)
     return np.array(gold), np.array(said)
 

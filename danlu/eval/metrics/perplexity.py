@@ -7,8 +7,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from danlu.eval.metrics.metric import Aggregation, Answered, Metric, Ratio
 
 ROLLING = ("loglikelihood_rolling",)
@@ -40,6 +38,8 @@ def _weighted(items: Sequence[tuple[float, int]]) -> float:
 
 
 def _exp_of_means(logs: Sequence[float], places: Any) -> Any:
+    import numpy as np
+
     return np.exp(-np.asarray(logs, dtype=float)[places].mean(1))
 
 
