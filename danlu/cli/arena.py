@@ -39,9 +39,11 @@ def add(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("sides", nargs="+", metavar="A B", help="whose answers are compared; see below")
+    parser.add_argument("sides", nargs="+", metavar="ANSWERS", help="A, B, …: whose answers are compared; see below")
     side_arguments(parser)
-    parser.add_argument("--votes", type=Path, default=Path("votes.jsonl"), metavar="FILE", help="(votes.jsonl)")
+    parser.add_argument(
+        "--votes", type=Path, default=Path("votes.jsonl"), metavar="FILE", help="where votes are kept (votes.jsonl)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8100, help="the port to listen on; 0 takes a free one (8100)")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")

@@ -49,7 +49,9 @@ def add(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("sides", nargs="+", metavar="A [B]", help="whose answers are judged; see below")
+    parser.add_argument(
+        "sides", nargs="+", metavar="ANSWERS", help="A, or A and B: whose answers are judged; see below"
+    )
     parser.add_argument("--judge", required=True, metavar="CHAT", help="who judges; see below")
     side_arguments(parser)
     parser.add_argument("--references", type=Path, metavar="FILE", help="right answers, as JSONL: id, answer")
