@@ -47,11 +47,21 @@ danlu VERB --help tells more. Exit codes: 0 well, 1 found something, 2 usage or 
 """
 
 
+class Layout(argparse.RawDescriptionHelpFormatter):
+    """Keeps the layout of examples, and the help of the longest verb on its line: argparse forgets that verbs are
+    indented."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            self._action_max_length += 2 * self._indent_increment
+
+
 class Parser(argparse.ArgumentParser):
     """An argparse parser that tells the nearest option and keeps the layout of examples."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("formatter_class", Layout)
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
 
