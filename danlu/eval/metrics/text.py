@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from danlu.errors import DataError
@@ -62,6 +62,11 @@ def _corpus(function: str, **options: Any) -> Callable[[Sequence[Any]], float]:
     return of
 
 
+def _signature(name: str, *options: str) -> Callable[[Mapping[str, Any]], str]:
+    """How sacrebleu's figures are told apart (Post, "A Call for Clarity in Reporting BLEU Scores", WMT 2018)."""
+    return lambda given: "|".join([f"sacrebleu.{need('sacrebleu', 'eval').__version__}", name, *options])
+
+
 CORPUS_BLEU = Aggregation("bleu", _corpus("corpus_bleu"), "bootstrap", 100)
 CORPUS_CHRF = Aggregation("chrf", _corpus("corpus_chrf"), "bootstrap", 100)
 CORPUS_CHRF_PLUS = Aggregation("chrf++", _corpus("corpus_chrf", word_order=2), "bootstrap", 100)
@@ -69,8 +74,28 @@ CORPUS_TER = Aggregation("ter", _corpus("corpus_ter"), "bootstrap", 100)
 
 
 EXACT_MATCH = Metric("exact_match", "higher", "share equal", (*TEXT, "multiple_choice"), _exact_match, options=_IGNORE)
-BLEU = Metric("bleu", "higher", "BLEU", TEXT, _pair, CORPUS_BLEU)
-CHRF = Metric("chrf", "higher", "chrF", TEXT, _pair, CORPUS_CHRF)
-CHRF_PLUS = Metric("chrf++", "higher", "chrF++", TEXT, _pair, CORPUS_CHRF_PLUS)
-TER = Metric("ter", "lower", "TER", TEXT, _pair, CORPUS_TER)
+BLEU = Metric(
+    "bleu",
+    "higher",
+    "BLEU",
+    TEXT,
+    _pair,
+    CORPUS_BLEU,
+    signature=_signature("BLEU", "tok:13a", "case:mixed", "smooth:exp"),
+)
+CHRF = Metric(
+    "chrf", "higher", "chrF", TEXT, _pair, CORPUS_CHRF, signature=_signature("chrF2", "nc:6", "nw:0", "space:no")
+)
+CHRF_PLUS = Metric(
+    "chrf++",
+    "higher",
+    "chrF++",
+    TEXT,
+    _pair,
+    CORPUS_CHRF_PLUS,
+    signature=_signature("chrF2++", "nc:6", "nw:2", "space:no"),
+)
+TER = Metric(
+    "ter", "lower", "TER", TEXT, _pair, CORPUS_TER, signature=_signature("TER", "case:lc", "tok:tercom", "norm:no", "punct:yes")
+)
 BYPASS = Metric("bypass", "higher", "none", (*TEXT, "loglikelihood", "multiple_choice"), lambda a: None, NOTHING)
