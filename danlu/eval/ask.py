@@ -255,9 +255,9 @@ def _notes(asked: Sequence[Asked], shots: int) -> list[str]:
 
 
 def _left_out(task: Task) -> list[str]:
-    """Questions that the task itself leaves out, by reason, where it does (`dropped`)."""
+    """Rows of the dataset that the task itself does not ask, by reason, where there are any (`dropped`)."""
     dropped = dict(getattr(task, "dropped", {}))
-    return [f"{count} questions left out: {reason}" for reason, count in sorted(dropped.items())]
+    return [f"{count} rows not asked: {reason}" for reason, count in sorted(dropped.items())]
 
 
 def refuse_empty(results: Sequence[TaskResult], model: str) -> None:

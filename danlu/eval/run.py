@@ -227,9 +227,13 @@ class Run(Step[RunSettings]):
 def opened(name: str, track: Track, **options: Any) -> Iterator[LanguageModel]:
     """A model by its name (`danlu.model.subject`), on this machine or, as `track.on` says, on a Ray cluster."""
     if track.on == "local":
+        from danlu.model.catalog import CATALOG
+        from danlu.model.find import locate
         from danlu.model.subject import open_model
 
-        model = open_model(name, track=track, **options)
+        if name in CATALOG and options.get("backend") != "llama":
+            locate(name, track=track)  # its first conversion shows progress; asking shows the bar of each task alone
+        model = open_model(name, track=Track(quiet=True), **options)
     else:
         from danlu.eval.on_ray import open_on_ray
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from danlu.artifact import Draft, digest
+from danlu.errors import DataError
 from danlu.eval.results import RESULTS, Results, TaskResult
 from danlu.eval.task import Task
 from danlu.extras import need
@@ -22,6 +23,8 @@ def write(out: Draft, results: Results, samples: dict[str, Sequence[Record]]) ->
     out.file(RESULTS).write_text(results.model_dump_json(indent=1) + "\n", encoding="utf-8")
     out.unstable(RESULTS, digest(results.model_dump(mode="json", exclude={"seconds", "environment"})))
     for name, some in samples.items():
+        if "/" in name or name.startswith("."):
+            raise DataError(f"a task called {name!r} cannot be kept: its name is that of a file")
         write_jsonl(out.file(f"samples/{name}.jsonl"), some)
     out.table(f"Scores of {results.model['name']} (value ± standard error)", COLUMNS, list(rows(results.tasks)))
     notes = [[task.task, note] for task in results.tasks for note in task.notes]
