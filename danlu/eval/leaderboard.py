@@ -143,9 +143,13 @@ def _standing(row: Row) -> tuple[float, str]:
 
 
 def interval(score: Score) -> tuple[float, float]:
-    """value ± 1.96 standard errors; without an error the value alone."""
-    reach = Z * score.stderr if score.stderr is not None and math.isfinite(score.stderr) else 0.0
-    return score.value - reach, score.value + reach
+    """value ± 1.96 standard errors; without an error the value alone. Of a share that is 0 or 1, whose error is 0
+    without being sure, Wilson's interval (1927)."""
+    error = score.stderr if score.stderr is not None and math.isfinite(score.stderr) else 0.0
+    if score.stderr == 0 and score.n and score.value in (0.0, 1.0) and score.unit.startswith("share"):
+        reach = Z**2 / (score.n + Z**2)
+        return (0.0, reach) if score.value == 0 else (1 - reach, 1.0)
+    return score.value - Z * error, score.value + Z * error
 
 
 def _rank(cell: Cell, column: Sequence[Cell]) -> tuple[int, int]:
@@ -281,7 +285,8 @@ def _why(mark: str) -> str:
 def _legend(made: Board) -> str:
     older = f"另有 {made.replaced} 個較舊的分數已由同一量測的新結果取代。" if made.replaced else ""
     return (
-        '<p class="what">點欄名排序。± 之後是標準誤；名次依 95 % 信賴區間（±1.96 個標準誤）：區間重疊就分不出高下，'
+        '<p class="what">點欄名排序。± 之後是標準誤；名次依 95 % 信賴區間（±1.96 個標準誤；全對或全錯時用 Wilson 區間）：'
+        "區間重疊就分不出高下，"
         "名次寫成範圍，可能是第一名的都以底色標出。版本或範例數不同的結果各自成欄，不混在一起；"
         "同欄之內若題數、資料、提問或種子與多數不同，會以紅字註明。區間重疊的兩個模型，"
         f"用 <code>danlu compare A B</code> 在同一批題目上成對比較會更靈敏。{older}</p>"

@@ -62,6 +62,19 @@ def test_a_rank_never_contradicts_the_intervals(lab):
         assert one.rank[0] <= one.rank[1] <= len(cells)
 
 
+def test_all_wrong_of_few_is_not_surely_worse(lab):
+    from danlu.eval.statistics import wilson
+
+    for name, right in (("none", 0), ("some", 2), ("all", 12)):
+        lab.keep(name, [(lab.task("t"), lab.samples([1.0] * right + [0.0] * (12 - right)))])
+    made = board(all_results(lab.store))
+    cells = {row.name: row.cells[made.columns[0]] for row in made.rows}
+    assert cells["none"].score.stderr == 0
+    assert interval(cells["none"].score) == pytest.approx(wilson(0, 12))
+    assert interval(cells["all"].score) == pytest.approx(wilson(12, 12))
+    assert {name: cell.rank for name, cell in cells.items()} == {"all": (1, 1), "some": (2, 3), "none": (2, 3)}
+
+
 def test_other_versions_and_shots_are_other_columns(lab):
     for place, changed in enumerate(({}, {"shots": 0}, {"version": "2"})):
         lab.keep(f"m{place}", [(lab.task("drcd", **changed), lab.samples([1.0, 0.0, 1.0]))])
