@@ -285,8 +285,8 @@ def _why(mark: str) -> str:
 def _legend(made: Board) -> str:
     older = f"另有 {made.replaced} 個較舊的分數已由同一量測的新結果取代。" if made.replaced else ""
     return (
-        '<p class="what">點欄名排序。± 之後是標準誤；名次依 95 % 信賴區間（±1.96 個標準誤；全對或全錯時用 Wilson 區間）：'
-        "區間重疊就分不出高下，"
+        '<p class="what">點欄名排序。± 之後是標準誤；名次依 95 % 信賴區間'
+        "（±1.96 個標準誤；全對或全錯時用 Wilson 區間）：區間重疊就分不出高下，"
         "名次寫成範圍，可能是第一名的都以底色標出。版本或範例數不同的結果各自成欄，不混在一起；"
         "同欄之內若題數、資料、提問或種子與多數不同，會以紅字註明。區間重疊的兩個模型，"
         f"用 <code>danlu compare A B</code> 在同一批題目上成對比較會更靈敏。{older}</p>"
