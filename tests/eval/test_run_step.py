@@ -108,6 +108,39 @@ def test_no_score_depends_on_the_other_questions(speaking) -> None:
         assert [result.value for result in one.results] == pytest.approx(by_id[one.doc.id], abs=1e-5)
 
 
+class Interrupted(Exception):
+    pass
+
+
+def test_stopped_at_any_request_and_resumed_the_scores_are_the_same(speaking, tmp_path: Path) -> None:
+    folder = speaking("model", initializer_range=0.3)
+    model = open_model(str(folder))
+    task = Choices(QUESTIONS, shots=2)
+    (calm,) = evaluate(model, [task])
+    whole, came = model.answer, []
+
+    def stopping(requests):
+        for number, (place, result) in enumerate(whole(requests)):
+            if number == 11 and len(requests) > 20:
+                raise Interrupted
+            came.append(requests[place])
+            yield place, result
+
+    model.answer = stopping
+    with Cache(tmp_path / "cache") as cache:
+        for _ in range(4):
+            with pytest.raises(Interrupted):
+                next(evaluate(model, [task], cache=cache))
+        (resumed,) = evaluate(model, [task], cache=cache)
+    model.close()
+    assert len(came) == len(set(came)) == 64, "each request is answered once"
+    assert [s.values for s in resumed.samples] == [s.values for s in calm.samples]
+    assert resumed.result.scores == calm.result.scores
+    for one, other in zip(resumed.asked, calm.asked, strict=True):
+        values = [result.value for result in one.results]
+        assert values == pytest.approx([result.value for result in other.results], abs=1e-5)
+
+
 def test_a_real_context_too_short_for_the_shots(speaking) -> None:
     folder = speaking("model", initializer_range=0.3)
     model = open_model(str(folder), context=96)
@@ -151,6 +184,28 @@ def test_the_step_leaves_results_samples_tables_and_a_plot(speaking, quiz, bench
     assert any("several wordings" in title for title in titles)
     assert json.loads(made.file("positions.json").read_text())[0]["n"] == 16
     assert {"danlu", "python", "torch", "threads"} <= set(results.environment)
+
+
+def test_in_a_recipe_by_the_name_of_a_folder(speaking, quiz, tmp_path: Path, capsys) -> None:
+    from danlu.cli.main import main
+
+    speaking("mine", initializer_range=0.3)
+    step = {"use": "eval.run", "name": "./mine", "tasks": ["quiz"], "include": ["tasks"], "data": "tasks/data"}
+    recipe = tmp_path / "scores.yaml"
+    recipe.write_text(json.dumps({"seed": 3, "steps": {"scores": {**step, "limit": 6}}}), encoding="utf-8")
+    words = ["run", str(recipe), "--track", "none", "--quiet", "--store", str(tmp_path / "store")]
+    assert main(words) == 0
+    folder = tmp_path / "store" / "runs" / "scores"
+    results = read_results(folder / "scores")
+    assert results.tasks[0].seed == 3
+    assert results.score("quiz.acc").n == 6
+    assert "quiz.acc" in (folder / "report.html").read_text(encoding="utf-8")
+    assert main(words) == 0
+    assert json.loads((folder / "run.json").read_text())["steps"][0]["state"] == "cached"
+    data = quiz / "data" / "quiz" / "test.jsonl"
+    data.write_text("\n".join(data.read_text(encoding="utf-8").splitlines()[1:]), encoding="utf-8")
+    assert main(words) == 0
+    assert json.loads((folder / "run.json").read_text())["steps"][0]["state"] == "made"
 
 
 def test_the_content_does_not_depend_on_the_clock(speaking, quiz, bench) -> None:
