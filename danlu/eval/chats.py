@@ -30,7 +30,7 @@ class ChatModel:
     raised. Without token counts from the Chat, an Answer's `tokens` are its characters.
     """
 
-    context = None
+    context: int | None = None
 
     def __init__(
         self,
