@@ -128,7 +128,8 @@ class LlamaModel:
             return None
         convert = need("xllamacpp", "quant").json_schema_to_grammar
         try:
-            text = str(convert(json.dumps(dict(one.json_schema))))
+            # compact JSON: where white space is free, a small model may write nothing else
+            text = str(convert(json.dumps({**one.json_schema, "x-guidance": {"whitespace_flexible": False}})))
         except (RuntimeError, ValueError, TypeError) as error:
             raise ModelError(f"llama.cpp has no grammar for this JSON schema: {error}") from None
         return Grammar(self._sequence, text)

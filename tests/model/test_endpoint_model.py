@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 
 from danlu.errors import EndpointError
@@ -60,7 +61,8 @@ def serve() -> Iterator[Callable[..., tuple[Server, EndpointModel]]]:
 
     def make(reply: Callable[[str, dict[str, Any]], Reply], **settings: Any) -> tuple[Server, EndpointModel]:
         server = Server(reply)
-        settings = {"retries": 2, "sleep": lambda seconds: None, "timeout": 5.0} | settings
+        plain = httpx.HTTPTransport(verify=False)  # reading the certificates takes longer than most tests
+        settings = {"retries": 2, "sleep": lambda seconds: None, "timeout": 5.0, "transport": plain} | settings
         opened.append((server, EndpointModel(server.url, "m", **settings)))
         return opened[-1]
 
