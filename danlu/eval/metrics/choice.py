@@ -135,7 +135,8 @@ ACC_NORM = Metric("acc_norm", "higher", "share right", CHOICE, _acc_norm)
 ACC_BYTES = Metric("acc_bytes", "higher", "share right", CHOICE, _acc_bytes)
 ACC_MUTUAL_INFO = Metric("acc_mutual_info", "higher", "share right", CHOICE, _acc_mutual_info, unconditional=True)
 BRIER_SCORE = Metric("brier_score", "lower", "squared error", CHOICE, _brier, BRIER_OF_ALL)
-F1 = Metric("f1", "higher", "F1 of class 1", CHOICE, _pair, F1_OF_ALL, _same, options=("average",))
-"""`average` changes nothing, as in lm-evaluation-harness: the aggregation says how classes are averaged."""
+_NO_EFFECT = ("average", "ignore_case", "ignore_punctuation", "regexes_to_ignore")
+F1 = Metric("f1", "higher", "F1 of class 1", CHOICE, _pair, F1_OF_ALL, _same, options=_NO_EFFECT)
+"""Its arguments change nothing, as in lm-evaluation-harness: the aggregation says how classes are averaged."""
 MCC = Metric("mcc", "higher", "correlation", CHOICE, _pair, MATTHEWS, _same)
 LIKELIHOOD = Metric("likelihood", "higher", "nats", CHOICE, lambda a: (a.target, a.logs), MEAN_LOG, _log)
