@@ -22,6 +22,11 @@ from danlu.track import Track
 TRANSIENT = frozenset({"refused", "rate-limited", "server-error", "timeout", "unreadable"})
 """Reasons of failures that asking again may mend."""
 
+_MENDS = {
+    "too-long": "--fewer-shots, or a smaller --shots N",
+    "unsupported": "another backend, or tasks of another kind: danlu eval --list",
+}
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -272,5 +277,4 @@ def refuse_empty(results: Sequence[TaskResult], model: str) -> None:
     what = f"every question failed, so there is no score ({told})" + (f"; {detail}" if detail else "")
     if reasons and set(reasons) <= TRANSIENT:
         raise EndpointError(what, where=model, next="the same command asks again what failed")
-    hint = "--fewer-shots, or a smaller --shots N" if "too-long" in reasons else "danlu eval --help"
-    raise ModelError(what, where=model, next=hint)
+    raise ModelError(what, where=model, next=_MENDS.get(reasons.most_common(1)[0][0] if reasons else ""))

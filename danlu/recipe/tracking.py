@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from pathlib import Path
@@ -28,6 +29,11 @@ from danlu.track import Sink
 FLUSH_SECONDS = 5.0
 BATCH = 500
 MAX_WAITING = 100_000
+
+
+def metric_name(name: str) -> str:
+    """The name as MLflow takes it: what it refuses (a score's `exact_match,strict` or `chrf++`) is an underscore."""
+    return re.sub(r"[^\w./ -]", "_", name)
 
 
 class Tracker(Sink, Protocol):
@@ -143,7 +149,7 @@ class Mlflow:
     def metric(self, name: str, value: float, at: int | None) -> None:
         from mlflow.entities import Metric
 
-        key = f"{self.step}.{name}" if self.step else name
+        key = metric_name(f"{self.step}.{name}" if self.step else name)
         self._metrics.append(Metric(key, float(value), int(time.time() * 1000), at or 0))
         if len(self._metrics) >= BATCH or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self._flush()

@@ -100,6 +100,23 @@ def test_metrics_of_a_step_have_their_curve(client: object) -> None:
         assert run.data.metrics["slow.peak_bytes"] > 1 << 20  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("eval.quiz.acc", None),
+        ("e.gsm8k.exact_match,strict", "e.gsm8k.exact_match_strict"),
+        ("e.t.chrf++", "e.t.chrf__"),
+    ],
+)
+def test_a_score_of_any_name_is_a_metric(name: str, kept: str | None) -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    from danlu.recipe.tracking import metric_name
+
+    assert metric_name(name) == (kept or name)
+    _validate_metric_name(metric_name(name))
+
+
 def test_recipe_report_and_lineage_are_there(client: object, tracked: Path) -> None:
     first, second = runs(client)
     for run, recipe in ((first, "toy.yaml"), (second, "gate.yaml")):
