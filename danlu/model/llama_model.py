@@ -9,13 +9,12 @@ weights, so that a step of another length moves a logit of a 4-bit model by up t
 multiples of eight tokens, filled up where need be, in one sequence: such steps give the same bits whatever came before,
 and results do not depend on batch, order, what is asked beside them, or the number of threads.
 
-Not covered: GPUs, LoRA adapters beside a GGUF file, models with an encoder, and those (LongRoPE) that read a text
-otherwise when the context was opened longer.
+Not covered: GPUs, several answers written side by side, LoRA adapters beside a GGUF file, models with an encoder, and
+those (LongRoPE) that read a text otherwise when the context was opened longer.
 """
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import json
 import math
@@ -75,7 +74,7 @@ class LlamaModel:
         self.facts: Mapping[str, Any] = {
             "backend": "llama.cpp",
             "version": f"xllamacpp {importlib.metadata.version('xllamacpp')}",
-            "weights": self._sequence.description,
+            "dtype": self._sequence.format,
             "attention": "float32",
             "device": "cpu",
             "context": self.context,
@@ -171,11 +170,10 @@ class LlamaSequence(LlamaFile):
         self.rewinds = not (lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model))
 
     @property
-    def description(self) -> str:
-        """llama.cpp's words for the model: architecture, size and format."""
-        buffer = ctypes.create_string_buffer(256)
-        self._lib.llama_model_desc(self._model, buffer, len(buffer))
-        return buffer.value.decode("utf-8", "replace")
+    def format(self) -> str:
+        """llama.cpp's name for how the weights are stored, "Q4_K - Medium" for example."""
+        name: bytes = self._lib.llama_ftype_name(self._lib.llama_model_ftype(self._model))
+        return name.decode("utf-8", "replace")
 
     def score(
         self, sequences: list[list[int]], wanted: list[list[tuple[int, int]]]

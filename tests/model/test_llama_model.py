@@ -158,7 +158,7 @@ def test_a_real_one_writes_in_its_template_and_stops(smollm: LlamaModel) -> None
     assert "4" not in found[0].text
     assert found[1].text.strip().startswith("8")
     assert found[1].finish == "length"
-    assert smollm.facts["weights"].endswith("Q4_1")
+    assert smollm.facts["dtype"] == "Q4_1"
 
 
 def test_a_real_one_gives_the_same_bits_alone(smollm: LlamaModel) -> None:
