@@ -27,14 +27,13 @@ CHANCES = {"A": 0.3, "B": 0.2, "C": 0.1}
 
 @pytest.fixture(scope="module")
 def on_ray():
-    """Two nodes of one processor each; yields the Track that works there."""
+    """One node with two processors; yields the Track that works there."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray import cloudpickle
     from ray.cluster_utils import Cluster
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the nodes cannot import this file
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    made.add_node(num_cpus=1)
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     old = os.environ.get("RAY_ADDRESS")
     os.environ["RAY_ADDRESS"] = made.address
     yield Track(quiet=True, on="ray")
@@ -46,7 +45,7 @@ def on_ray():
 def test_the_same_results_on_ray_as_here(on_ray, tmp_path: Path) -> None:
     from danlu.eval.on_ray import RayModel
 
-    model = RayModel("scripted", lambda threads: ScriptedModel(CHANCES), on_ray)
+    model = RayModel("scripted", lambda threads: ScriptedModel(CHANCES), on_ray, copies=2)
     task = Choices(QUESTIONS, shots=2)
     with Cache(tmp_path / "cache") as cache:
         (there,) = evaluate(model, [task], cache=cache)
@@ -70,7 +69,7 @@ def test_a_copy_that_dies_costs_time_and_no_answer(on_ray, tmp_path: Path) -> No
                 os._exit(1)
             return super().answer(requests)
 
-    model = RayModel("dying", lambda threads: Dying(CHANCES), on_ray)
+    model = RayModel("dying", lambda threads: Dying(CHANCES), on_ray, copies=1)
     (there,) = evaluate(model, [Choices(QUESTIONS)])
     model.close()
     assert marker.exists()
