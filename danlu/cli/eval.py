@@ -240,7 +240,7 @@ def _settings(args: argparse.Namespace, found: Subject, tasks: list[Task]) -> di
         "backend": found.kind,
         "dtype": args.dtype if found.kind == "transformers" else "",
         "context": args.context,
-        "tasks": [source_of(task) for task in tasks],
+        "tasks": [source_of(task, args.shots) for task in tasks],
         "shots": args.shots,
         "fewer_shots": args.fewer_shots,
         "limit": args.limit,

@@ -8,6 +8,7 @@ from typing import Any
 
 from danlu.artifact import Draft, digest
 from danlu.errors import DataError
+from danlu.eval.cache import SAME_ANYWAY
 from danlu.eval.results import RESULTS, Results, TaskResult
 from danlu.eval.task import Task
 from danlu.extras import need
@@ -21,7 +22,7 @@ _TALLEST = 100
 def write(out: Draft, results: Results, samples: dict[str, Sequence[Record]]) -> None:
     """Every file and table; what depends on the clock and the machine is no part of the artifact's content."""
     out.file(RESULTS).write_text(results.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    out.unstable(RESULTS, digest(results.model_dump(mode="json", exclude={"seconds", "environment"})))
+    out.unstable(RESULTS, content(results))
     for name, some in samples.items():
         if "/" in name or name.startswith("."):
             raise DataError(f"a task called {name!r} cannot be kept: its name is that of a file")
@@ -34,6 +35,13 @@ def write(out: Draft, results: Results, samples: dict[str, Sequence[Record]]) ->
         out.metrics.update({f"{task.task}.{score.name}": score.value for score in task.scores})
         if task.subjects:
             _subjects(out, task)
+
+
+def content(results: Results) -> str:
+    """The hash of what was measured, whenever and with however many processes."""
+    told = results.model_dump(mode="json", exclude={"seconds", "environment"})
+    told["model"]["facts"] = {name: fact for name, fact in told["model"]["facts"].items() if name not in SAME_ANYWAY}
+    return digest(told)
 
 
 def rows(tasks: Sequence[TaskResult]) -> Iterator[list[Any]]:
@@ -103,6 +111,9 @@ def _fonts() -> list[str]:
     return [name for name in FONTS if name in there]
 
 
-def source_of(task: Task) -> list[Any]:
-    """What of a task's own decides its scores: its name, its version and the digest of its data."""
-    return [task.name, task.version, task.data.get("digest", "")]
+def source_of(task: Task, shots: int | None) -> list[Any]:
+    """What of a task's own decides its scores: its name, version and identity (`HarnessTask.identity`), or the digest
+    of its data where it has none."""
+    identity = getattr(task, "identity", None)
+    wanted = task.shots if shots is None else shots
+    return [task.name, task.version, identity(wanted) if identity else task.data.get("digest", "")]

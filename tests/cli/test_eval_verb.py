@@ -90,7 +90,16 @@ def test_what_is_asked_for_decides_what_is_the_same(place: Path, capsys) -> None
     with (place / "data" / "quiz" / "test.jsonl").open("a", encoding="utf-8") as file:
         file.write("\n" + json.dumps(question(77), ensure_ascii=False))
     assert main([*WORDS, "--quiet"]) == 0
-    assert len(Store(place / "store").all()) == 8
+    path = place / "tasks" / "quiz.yaml"
+    path.write_text(TASK.replace("答案：", "答："), encoding="utf-8")
+    assert main([*WORDS, "--quiet"]) == 0
+    examples = place / "data" / "quiz" / "dev.jsonl"
+    examples.write_text("\n".join(examples.read_text(encoding="utf-8").splitlines()[::-1]), encoding="utf-8")
+    assert main([*WORDS, "--quiet"]) == 0
+    assert len(Store(place / "store").all()) == 10
+    assert main([*WORDS, "--quiet", "--shots", "0"]) == 0
+    assert main([*WORDS, "--quiet", "--shots", "0"]) == 0
+    assert len(Store(place / "store").all()) == 11
 
 
 def test_several_models_in_one_call(place: Path, capsys) -> None:

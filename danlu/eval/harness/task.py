@@ -129,6 +129,20 @@ class HarnessTask:
         """The questions that are left out, by reason."""
         return self._judged[1]
 
+    def identity(self, shots: int) -> str:
+        """The hash of all that decides what is asked and scored: the settings of the file, the Python beside it that
+        they name, the questions, and the examples where any stand before a question."""
+        seen = hashlib.sha256()
+        values = self.loaded.read.values
+        seen.update(json.dumps(values, ensure_ascii=False, default=lambda one: getattr(one, "spec", str(one))).encode())
+        for folder in sorted({function.folder for function in functions(values)}):
+            for path in sorted(folder.glob("**/*.py")):
+                seen.update(path.read_bytes())
+        seen.update(self.data["digest"].encode())
+        if shots:
+            seen.update(json.dumps(self._pool, ensure_ascii=False, sort_keys=True, default=str).encode())
+        return seen.hexdigest()
+
     def documents(self) -> Sequence[Doc]:
         return self._judged[0]
 
