@@ -23,7 +23,7 @@ examples:
   danlu eval gemma-3-270m ./mine --tasks drcd,perplexity --limit 100     two models, the first 100 questions
   danlu eval 3fa9c1 --tasks tmmluplus --shots 0            a model of the store, without examples
   danlu eval mine-q4_k_m.gguf --tasks tmmluplus            llama.cpp
-  danlu eval endpoint:http://127.0.0.1:8000/v1#gpt --tasks gsm8k_tw     whatever speaks OpenAI's protocol
+  danlu eval endpoint:http://127.0.0.1:8000/v1#gpt --tasks gsm8k     whatever speaks OpenAI's protocol
   danlu eval mine --tasks my_task --include ./tasks        a task of your own, in lm-evaluation-harness's format
   danlu eval mine --tasks tmmluplus --permute              does the place of a choice decide?
   danlu eval mine --tasks my_task --templates              … or the wording (danlu: {templates: …} in the task's file)
@@ -39,7 +39,7 @@ Exit codes: 0 well, 1 some questions have no score (they are counted, and no zer
 def add(subparsers: Any) -> None:
     from danlu.cli.plan import store_argument
 
-    parser = subparsers.add_parser("eval", description="What models score in tasks.", epilog=EPILOG)
+    parser = subparsers.add_parser("eval", description="What models score in tasks.", epilog=EPILOG + _keys())
     parser.add_argument("models", nargs="*", metavar="MODEL", help="a built-in name, folder, hub id, artifact, GGUF, …")
     parser.add_argument("--tasks", metavar="A,B", help="names of tasks, groups or tags (with * and ?), or YAML files")
     parser.add_argument("--list", action="store_true", help="the tasks there are")
@@ -57,6 +57,22 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.set_defaults(run=run)
+
+
+def _keys() -> str:
+    """What a task's file may hold, from its schema."""
+    import textwrap
+
+    from danlu.eval.harness.schema import Extension, TaskConfig
+
+    keys = ", ".join(name for name in TaskConfig.model_fields if name != "danlu")
+    own = {name: (field.description or "").replace("\n", " ") for name, field in Extension.model_fields.items()}
+    lines = [textwrap.fill(keys, 116, initial_indent="  ", subsequent_indent="  "), "and under danlu:"]
+    lines += [
+        textwrap.fill(f"{name:<14} {doc}", 116, initial_indent="  ", subsequent_indent=" " * 17)
+        for name, doc in own.items()
+    ]
+    return "\nA task's file holds the keys of lm-evaluation-harness:\n" + "\n".join(lines) + "\n"
 
 
 def _checks(parser: argparse.ArgumentParser) -> None:
@@ -296,6 +312,8 @@ def _print(artifact: Artifact, results: Results, made: bool) -> None:
     facts = results.model["facts"]
     told = ", ".join(str(facts[name]) for name in ("backend", "version", "dtype", "device") if facts.get(name))
     print(f"\n{results.model['name']}  ({told})")
+    if facts.get("note"):
+        print(facts["note"])
     print_table(COLUMNS, [[str(cell) for cell in row] for row in rows(results.tasks)])
     for task in results.tasks:
         if task.subjects and task.scores:

@@ -105,12 +105,13 @@ def _records(path: Path) -> Iterator[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The strings in a value, wherever they stand."""
+    """The strings in a value, wherever they stand; fields that begin with `_` are about this machine."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _texts(part)
+        for key, part in value.items():
+            if not str(key).startswith("_"):
+                yield from _texts(part)
     elif isinstance(value, (list, tuple)):
         for part in value:
             yield from _texts(part)

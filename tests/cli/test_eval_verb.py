@@ -200,6 +200,27 @@ def test_an_error_as_json(place: Path, capsys) -> None:
     assert told["problems"][0]["nearest"] == "quiz"
 
 
+def test_interrupted_says_how_to_go_on(place: Path, monkeypatch, capsys) -> None:
+    from danlu.model.fake import ScriptedModel
+
+    whole = ScriptedModel._answer
+
+    def interrupted(self, request):
+        if len(self.asked) == 30:
+            raise KeyboardInterrupt
+        return whole(self, request)
+
+    monkeypatch.setattr(ScriptedModel, "_answer", interrupted)
+    assert main([*WORDS, "--quiet"]) == 130
+    told = capsys.readouterr()
+    assert "what was answered is kept" in told.err
+    assert told.out == ""
+    assert Store(place / "store").all() == []
+    monkeypatch.setattr(ScriptedModel, "_answer", whole)
+    assert main(WORDS) == 0
+    assert "51 requests asked, 29 known already" in capsys.readouterr().err
+
+
 def test_the_list_of_tasks(place: Path, capsys) -> None:
     assert main(["eval", "--list"]) == 0
     told = capsys.readouterr().out
@@ -241,3 +262,5 @@ def test_help_has_examples_and_starts_no_heavy_library(place: Path) -> None:
     told = subprocess.run([sys.executable, "-m", "danlu", "eval", "--help"], capture_output=True, text=True)
     assert told.returncode == 0
     assert "danlu eval gemma-3-270m --tasks tmmluplus" in told.stdout
+    assert "doc_to_target" in told.stdout
+    assert "templates      Other wordings" in told.stdout
