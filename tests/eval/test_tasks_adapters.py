@@ -47,6 +47,14 @@ def test_a_place_outside_of_the_data_folder_is_not_looked_at(tmp_path):
     assert read_rows({"name": "drcd", "places": [".."]}, tmp_path / "data", "../", "dev") is None
 
 
+def test_a_dataset_may_be_a_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "xstest.jsonl").write_text('{"prompt": "a", "label": "safe"}', encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "xstest").symlink_to(tmp_path / "elsewhere")
+    assert len(read_rows("xstest", tmp_path / "data", "xstest", "test").rows) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "file", "text", "where"),
     [

@@ -139,11 +139,11 @@ def read_rows(
 
 def locate(found: Adapter, data: Path, named: Sequence[str], split: str) -> Sequence[Path]:
     """The adapter's files of a split below the data folder, from the first place that has any; `named` are the
-    dataset's name and the places that the task's file gives."""
+    dataset's name and the places that the task's file gives. Links are followed, `..` is not."""
     parts = [part for name in named[:1] if name for part in (name, name.rstrip("/").rsplit("/", 1)[-1])]
-    folders = [data / part for part in (*parts, *named[1:], *found.places)] + ([data] if found.root else [])
+    inside = [part for part in (*parts, *named[1:], *found.places) if ".." not in Path(part).parts]
+    folders = [data / part.lstrip("/") for part in inside] + ([data] if found.root else [])
     for folder in folders:
-        inside = folder.resolve().is_relative_to(data.resolve())
-        if inside and folder.is_dir() and (files := found.find(folder, split, folder == data)):
+        if folder.is_dir() and (files := found.find(folder, split, folder == data)):
             return files
     return []

@@ -148,9 +148,10 @@ def _of_files(source: str, splits: Mapping[str, Sequence[Path]]) -> Dataset:
 def _local(loaded: Loaded, data: Path | None) -> Path | None:
     """The folder or file where a task's dataset lies."""
     config, beside = loaded.config, loaded.read.path.parent
-    if data is not None and config.dataset_path:
+    named = Path(config.dataset_path or "")
+    if data is not None and config.dataset_path and not named.is_absolute() and ".." not in named.parts:
         for candidate in (data / config.dataset_path, data / config.dataset_path.rstrip("/").split("/")[-1]):
-            if candidate.is_dir() and candidate.resolve().is_relative_to(data.resolve()):
+            if candidate.is_dir():
                 return candidate
     if config.danlu.data:
         path = (beside / config.danlu.data).resolve()

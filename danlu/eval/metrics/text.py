@@ -95,7 +95,6 @@ CHRF_PLUS = Metric(
     CORPUS_CHRF_PLUS,
     signature=_signature("chrF2++", "nc:6", "nw:2", "space:no"),
 )
-TER = Metric(
-    "ter", "lower", "TER", TEXT, _pair, CORPUS_TER, signature=_signature("TER", "case:lc", "tok:tercom", "norm:no", "punct:yes")
-)
+_TER = _signature("TER", "case:lc", "tok:tercom", "norm:no", "punct:yes")
+TER = Metric("ter", "lower", "TER", TEXT, _pair, CORPUS_TER, signature=_TER)
 BYPASS = Metric("bypass", "higher", "none", (*TEXT, "loglikelihood", "multiple_choice"), lambda a: None, NOTHING)
