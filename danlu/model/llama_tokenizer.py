@@ -59,11 +59,11 @@ class LlamaTokenizer:
         """The conversation as the template writes it (text only), rendered by transformers."""
         from transformers.utils.chat_template_utils import render_jinja_template
 
-        texts, _ = render_jinja_template(
+        rendered: Any = render_jinja_template(  # (texts, masks), whatever its annotation says
             [messages],
             chat_template=self.chat_template,
             add_generation_prompt=add_generation_prompt,
             bos_token=self.bos_token,
             eos_token=self.eos_token,
         )
-        return str(texts[0])
+        return str(rendered[0][0])
