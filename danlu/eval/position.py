@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from danlu.errors import DataError
-from danlu.eval.ask import Asked, Asker, ask_all
+from danlu.eval.ask import Asker, ask_all
 from danlu.eval.task import Doc, Task
 from danlu.extras import need
 from danlu.model.language_model import LogLikelihood
@@ -158,67 +158,58 @@ class _Turn:
     chosen: int
 
 
-def position_bias(
-    asker: Asker,
-    task: Task,
-    shots: int,
-    seed: int,
-    fewer_shots: bool,
-    options: Sequence[str] = (),
-    answer: str = "",
-) -> Bias:
-    """Ask every question of a task in all cyclic permutations. DataError when a question's choices are not found, or
-    are not where the task's own words come from. `options` and `answer` as the task's file names them."""
+def movable(task: Task) -> Layout:
+    """How a task keeps its choices, seen to work without a model: its words change when the choices are moved, and it
+    calls right what the layout does. DataError that says why its choices cannot be moved."""
+    if task.kind != "multiple_choice":
+        raise DataError(f"{task.name}: choices cannot be moved in a task of kind {task.kind}")
+    said = getattr(getattr(task, "config", None), "danlu", None)
     docs = list(task.documents())
-    one = layout(docs, options, answer)
+    one = layout(docs, said.options, said.answer) if said else layout(docs)
     if one is None:
-        raise DataError(
-            f"{task.name}: the choices of its questions are not found, so they cannot be moved",
-            where=f"fields {', '.join(docs[0].fields)}",
-            next=_NAME,
-        )
+        where = f"fields {', '.join(docs[0].fields)}"
+        raise DataError(f"{task.name}: the choices of its questions are not found", where=where, next=_NAME)
+    for at, doc in enumerate(docs):
+        moved = replace(doc, fields=one.moved(doc.fields, 1))
+        asked = task.requests(moved, 0, 0)
+        if len(asked) < len(one.choices(doc.fields)) or (not at and asked == task.requests(doc, 0, 0)):
+            raise DataError(
+                f"{task.name}: its words do not come from the fields with the choices, so moving these changes nothing",
+                where=f"question {doc.id}",
+                next=_NAME,
+            )
+        right = one.place(moved.fields)
+        known = [LogLikelihood(0.0 if place == right else -9.0, place == right, 1) for place in range(len(asked))]
+        if task.score(moved, known).values.get("acc", 1.0) != 1.0:
+            raise DataError(
+                f"{task.name}: the right choice is not where the field {one.answer!r} says",
+                where=f"question {doc.id}",
+                next=_NAME,
+            )
+    return one
+
+
+def position_bias(asker: Asker, task: Task, shots: int, seed: int, fewer_shots: bool) -> Bias:
+    """Ask every question of a task in all cyclic permutations. DataError when its choices cannot be moved."""
+    one = movable(task)
+    docs = list(task.documents())
     moved = [
-        (at, shift, replace(doc, fields=one.moved(doc.fields, shift)))
+        (at, replace(doc, fields=one.moved(doc.fields, shift)))
         for at, doc in enumerate(docs)
         for shift in range(len(one.choices(doc.fields)))
     ]
-    asked = ask_all(asker, task, [doc for *_, doc in moved], shots, seed, fewer_shots, f"{task.name}, choices moved")
+    asked = ask_all(asker, task, [doc for _, doc in moved], shots, seed, fewer_shots, f"{task.name}, choices moved")
     turns_of: dict[int, list[_Turn]] = {at: [] for at in range(len(docs))}
     failures: dict[int, str] = {}
-    for (at, shift, doc), result in zip(moved, asked, strict=True):
+    for (at, doc), result in zip(moved, asked, strict=True):
         if result.failure is not None:
             failures[at] = result.failure.reason
             continue
-        if shift == 1:
-            _check_moved(task, doc, result, task.requests(docs[at], result.shots, seed))
-        turns_of[at].append(_turn(task, one, doc, result))
+        count = len(one.choices(doc.fields))
+        logs = [log.value for log in result.results[:count] if isinstance(log, LogLikelihood)]
+        turns_of[at].append(_Turn(count, one.place(doc.fields), max(range(count), key=logs.__getitem__)))
     whole = [turns for at, turns in turns_of.items() if at not in failures]
     return _bias(task.name, len(docs), whole, dict(sorted(Counter(failures.values()).items())))
-
-
-def _turn(task: Task, one: Layout, doc: Doc, asked: Asked) -> _Turn:
-    count, right = len(one.choices(doc.fields)), one.place(doc.fields)
-    logs = [result.value for result in asked.results[:count] if isinstance(result, LogLikelihood)]
-    if len(logs) < count:
-        raise DataError(f"{task.name} is no multiple choice by likelihood: its choices cannot be moved")
-    chosen = max(range(count), key=logs.__getitem__)
-    own = task.score(doc, asked.results).values.get("acc")
-    if own is not None and logs.count(logs[chosen]) == 1 and bool(own) != (chosen == right):
-        raise DataError(
-            f"{task.name}: the right choice is not where the field {one.answer!r} says",
-            where=f"question {doc.id}",
-            next=_NAME,
-        )
-    return _Turn(count, right, chosen)
-
-
-def _check_moved(task: Task, doc: Doc, asked: Asked, before: Sequence[object]) -> None:
-    if list(asked.requests) == list(before):
-        raise DataError(
-            f"{task.name}: its words do not come from the fields with the choices, so moving these changes nothing",
-            where=f"question {doc.id}",
-            next=_NAME,
-        )
 
 
 def _bias(name: str, came: int, questions: Sequence[Sequence[_Turn]], failures: Mapping[str, int]) -> Bias:

@@ -54,11 +54,12 @@ def measure(model: LanguageModel, name: str, wanted: Wanted, cache: Cache, out: 
     EndpointError when no question of any task has a score."""
     began = time.monotonic()
     asker = Asker(model, cache, track)
+    fixed = _fixed(wanted.tasks) if wanted.permute else {}
     evaluated = [evaluate_one(asker, task, wanted.shots, wanted.seed, wanted.fewer_shots) for task in wanted.tasks]
     refuse_empty([one.result for one in evaluated], name)
     notes: dict[str, list[str]] = {one.task.name: list(one.result.notes) for one in evaluated}
     if wanted.permute:
-        _permuted(asker, evaluated, wanted, out, notes)
+        _permuted(asker, evaluated, fixed, wanted, out, notes)
     if wanted.wordings:
         _worded(asker, wanted, out, notes)
     if wanted.trained_on is not None:
@@ -75,19 +76,34 @@ def measure(model: LanguageModel, name: str, wanted: Wanted, cache: Cache, out: 
     return results
 
 
+def _fixed(tasks: Sequence[Task]) -> dict[str, str]:
+    """The tasks whose choices cannot be moved, and why; DataError when that is all of them."""
+    found: dict[str, DataError] = {}
+    for task in tasks:
+        try:
+            position.movable(task)
+        except DataError as error:
+            found[task.name] = error
+    if len(found) == len(tasks):
+        raise next(iter(found.values()))
+    return {name: error.problem.what for name, error in found.items()}
+
+
 def _permuted(
-    asker: Asker, evaluated: Sequence[Evaluated], wanted: Wanted, out: Draft, notes: dict[str, list[str]]
+    asker: Asker,
+    evaluated: Sequence[Evaluated],
+    fixed: Mapping[str, str],
+    wanted: Wanted,
+    out: Draft,
+    notes: dict[str, list[str]],
 ) -> None:
-    """Choices moved, for the tasks that are multiple choice; the others are told."""
+    """Choices moved, where they can be; elsewhere why they cannot."""
     found = []
     for one in evaluated:
-        if one.task.kind != "multiple_choice":
-            notes[one.task.name].append(f"choices moved: not for a task of kind {one.task.kind}")
+        if one.task.name in fixed:
+            notes[one.task.name].append(fixed[one.task.name].removeprefix(f"{one.task.name}: "))
             continue
-        shots = one.result.shots
-        said = getattr(getattr(one.task, "config", None), "danlu", None)
-        named = (said.options, said.answer) if said else ()
-        bias = position.position_bias(asker, one.task, shots, wanted.seed, wanted.fewer_shots, *named)
+        bias = position.position_bias(asker, one.task, one.result.shots, wanted.seed, wanted.fewer_shots)
         out.table(*position.table(bias))
         notes[one.task.name].append(position.note(bias))
         found.append(asdict(bias))

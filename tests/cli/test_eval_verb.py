@@ -121,6 +121,14 @@ def test_checks_are_told_beside_the_scores(place: Path, capsys) -> None:
         json.loads(artifact.file(name).read_text(encoding="utf-8"))
 
 
+def test_tasks_whose_choices_cannot_be_moved_are_told(place: Path, capsys) -> None:
+    both = [*WORDS[:3], "quiz,perplexity", *WORDS[4:], "--permute", "--limit", "2", "--quiet"]
+    assert main(both) == 0
+    assert "perplexity: choices cannot be moved in a task of kind loglikelihood_rolling" in capsys.readouterr().out
+    assert main([*WORDS[:3], "perplexity", *WORDS[4:], "--permute", "--quiet"]) == 6
+    assert "choices cannot be moved" in capsys.readouterr().err
+
+
 def test_a_context_too_short_for_the_shots_both_ways(place: Path, capsys) -> None:
     assert main([*WORDS, "--context", "80", "--quiet"]) == 7
     error = capsys.readouterr().err

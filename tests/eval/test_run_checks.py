@@ -58,8 +58,8 @@ class Reader(ScriptedModel):
         return LogLikelihood(-1.0 if request.continuation == chosen else -2.0, False, 1)
 
 
-def bias_of(model, questions=QUESTIONS, **named):
-    return position_bias(Asker(model, None, QUIET), Choices(questions), 0, 0, False, **named)
+def bias_of(model, questions=QUESTIONS):
+    return position_bias(Asker(model, None, QUIET), Choices(questions), 0, 0, False)
 
 
 def test_a_model_that_knows_is_right_at_every_place() -> None:
@@ -178,6 +178,11 @@ def test_words_that_do_not_come_from_the_fields_are_noticed() -> None:
 
     with pytest.raises(DataError, match="changes nothing"):
         position_bias(Asker(ScriptedModel({"A": 0.9}), None, QUIET), Rendered(QUESTIONS[:1]), 0, 0, False)
+
+
+def test_another_kind_of_task_is_refused() -> None:
+    with pytest.raises(DataError, match="kind generate_until"):
+        position_bias(Asker(Reader(set()), None, QUIET), Choices(QUESTIONS, kind="generate_until"), 0, 0, False)
 
 
 def test_a_misread_answer_is_noticed() -> None:
