@@ -99,6 +99,11 @@ def test_tool_calls(answer, reason):
     assert matches(calls(answer), WANTED, FUNCTIONS) == reason
 
 
+def test_a_function_repeated_is_no_call():
+    with pytest.raises(ValueError, match="which is no call"):
+        calls(json.dumps(FUNCTIONS))
+
+
 def test_several_calls_in_any_order_each_matched_once():
     wanted = [{"add": {"x": [1, 2]}}, {"add": {"x": [1]}}]
     assert matches(calls("[add(x=1), add(x=2)]"), wanted, FUNCTIONS) == ""
@@ -147,7 +152,7 @@ def test_taiwan_usage():
     assert (english.hits, english.traditional) == (0, None)
     assert metric("taiwan_usage").sample(answered("用這個軟件 吧")) == Ratio(1000.0, 6.0)
     assert metric("chinese").sample(answered("Only English")) == 0.0
-    assert metric("traditional").sample(answered("Only English")) is None
+    assert metric("traditional").sample(answered("Only English, but for one character: 爐")) is None
     assert metric("taiwan_usage").sample(answered("  ")) is None
 
 

@@ -34,7 +34,7 @@ def read(files: Sequence[Path], split: str) -> Rows:
     return kept.done(files)
 
 
-def _fields(row: Fields, path: Path, turns: list[Fields], user: str, functions: list[Any], wanted: list[Any]) -> Fields:
+def _fields(row: Fields, path: Path, turns: list[Fields], user: str, functions: list[Any], wanted: Any) -> Fields:
     return {
         "id": str(row.get("id", "")),
         "category": str(row.get("category") or (path.parent.name if path.stem == "questions" else path.stem)),

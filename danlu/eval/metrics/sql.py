@@ -152,7 +152,10 @@ def equal(gold: Sequence[Row], found: Sequence[Row], in_order: bool) -> bool:
 
 def _matchings(gold: Sequence[Row], found: Sequence[Row], in_order: bool) -> Iterator[tuple[int, ...]]:
     """Orders of `found`'s columns in which each has the values of its partner: at most 10,000 are tried."""
-    key = (lambda column: tuple(column)) if in_order else (lambda column: frozenset(Counter(column).items()))
+
+    def key(column: Sequence[Any]) -> Any:
+        return tuple(column) if in_order else frozenset(Counter(column).items())
+
     ours = [key(column) for column in zip(*gold, strict=True)]
     theirs = [key(column) for column in zip(*found, strict=True)]
     fitting = [[place for place, other in enumerate(theirs) if other == own] for own in ours]

@@ -1,7 +1,8 @@
 """Taiwan usage of what a model writes: mainland terms and Simplified characters, by `danlu.text`.
 
 `taiwan_usage` is hits per 1,000 characters (white space not counted) over all answers; `traditional` the share of the
-answers with Chinese in which not one character is Simplified. An answer without Chinese has no part in the second.
+answers with Chinese in which not one character is Simplified. An answer in which not one letter in ten is a Han
+character is none in Chinese, and has no part in the second.
 
 Not covered: what `danlu.text.usage` does not find (grammar, style, terms that no table lists); whether the answer is
 right. An empty answer has no part in either: `n` of the score says how many had one.
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 
 from danlu.eval.metrics.metric import RATIO, Answered, Metric, Ratio
 from danlu.text import variants
-from danlu.text.script import script
+from danlu.text.census import census
+from danlu.text.script import script_of
 from danlu.text.usage import find
 
 
@@ -31,7 +33,8 @@ def usage(answer: str) -> Usage:
     """The hits of one answer and the words that were found."""
     hits = find(answer)
     characters = sum(not c.isspace() for c in answer)
-    chinese = script(answer) != "other"
+    counts = census(answer)
+    chinese = script_of(counts) != "other" and 10 * counts.han >= counts.han + counts.latin
     simplified = bool(variants.simplified().keys() & set(answer))
     return Usage(len(hits), characters, float(not simplified) if chinese else None, tuple(hit.found for hit in hits))
 

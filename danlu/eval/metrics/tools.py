@@ -57,9 +57,10 @@ def calls(answer: str) -> list[ToolCall]:
 
 def _json_in(text: str) -> list[ToolCall] | None:
     try:
-        return _from_json(json.JSONDecoder().raw_decode(text)[0])
+        value = json.JSONDecoder().raw_decode(text)[0]
     except ValueError:
         return None
+    return _from_json(value)
 
 
 def _from_json(value: Any) -> list[ToolCall]:
@@ -75,6 +76,8 @@ def _from_json(value: Any) -> list[ToolCall]:
             name, arguments = next(iter(one.items()))
         if isinstance(arguments, str):
             arguments = json.loads(arguments)
+        if "arguments" not in one and isinstance(arguments, dict) and "properties" in arguments:
+            raise ValueError("the description of a function, which is no call")
         if not isinstance(name, str) or not isinstance(arguments, dict):
             raise ValueError("a call without a name or with arguments that are no object")
         made.append(ToolCall(name=name, arguments=arguments))
