@@ -14,7 +14,7 @@ The harness runs with the batch size that is its fastest on a small part of the 
 them: it begins with 64 rows, whose logits and log-probabilities over 262,144 words do not fit this memory, and on a
 CPU that ends the process. Subjects are those with the shortest questions, which keeps the harness's side to minutes.
 
-    .venv/bin/pip install -e '.[bench]' && .venv/bin/python bench/eval.py
+    .venv/bin/pip install -e '.[bench]' && .venv/bin/python bench/eval.py --questions 50
 """
 
 from __future__ import annotations
@@ -215,9 +215,7 @@ def section(name: str, args: argparse.Namespace, subjects: int, questions: int) 
         folder = Path(temporary)
         facts = write_tasks(folder, name, subjects, questions)
         a, rows = side("ours", folder, facts, args)
-        asked = [
-            one[0] for task in rows.values() for question in task[:2] for one in question
-        ]
+        asked = [one[0] for task in rows.values() for question in task[:2] for one in question]
         (folder / "some.json").write_text(json.dumps(asked[:16], ensure_ascii=False))
         _, seconds = side("choose", folder, facts, args, ["--data", str(folder / "some.json")])
         best = min(seconds, key=seconds.__getitem__)
@@ -310,8 +308,8 @@ def everything(args: argparse.Namespace) -> None:
     args.model = str(locate(MODEL, track=Track()))
     sizes = {
         "letters": (args.subjects, args.questions),
-        "texts": (args.subjects, max(2, args.questions // 10)),
-        "rolling": (0, max(2, args.questions // 5)),
+        "texts": (args.subjects, max(2, args.questions // 20)),
+        "rolling": (0, max(6, args.questions // 5)),
     }
     found = {name: section(name, args, *sizes[name]) for name in args.sections}
     main = found[args.sections[0]]
@@ -329,7 +327,7 @@ def everything(args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subjects", type=int, default=4, help="subjects (default 4)")
-    parser.add_argument("--questions", type=int, default=50, help="questions of each subject (default 50)")
+    parser.add_argument("--questions", type=int, default=20, help="questions of each subject (default 20)")
     parser.add_argument("--threads", type=int, default=2, help="threads of both sides (default 2)")
     parser.add_argument(
         "--sections", nargs="+", default=["letters", "texts", "rolling"], choices=["letters", "texts", "rolling"]
