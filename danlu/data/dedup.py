@@ -77,12 +77,12 @@ class Dedup(Step[DedupSettings]):
     different ones with one id are a DataError.
 
     Compared are letters and digits alone, without case, so neither white space nor punctuation tells two apart.
-    `exact-duplicate`: the same after that. `near-duplicate`: MinHash with locality-sensitive hashing (Broder, 1997, "On
-    the resemblance and containment of documents"; banding: Leskovec, Rajaraman and Ullman, Mining of Massive Datasets,
-    3.4) proposes pairs, and the true Jaccard similarity decides, so nothing is dropped on an estimate; a pair at the
-    threshold is missed with a probability below 0.001. A document is compared with those kept, so of A ~ B ~ C with A
-    unlike C, C stays; with 2,000 of them at most, those that share the most bands with it. What says exactly the same as a
-    dropped one is told of as that one is.
+    `exact-duplicate`: the same after that. `near-duplicate`: MinHash with locality-sensitive hashing (Broder, 1997,
+    "On the resemblance and containment of documents"; banding: Leskovec, Rajaraman and Ullman, Mining of Massive
+    Datasets, 3.4) proposes pairs, and the true Jaccard similarity decides, so nothing is dropped on an estimate; a
+    pair at the threshold is missed with a probability below 0.001. A document is compared with those kept, so of A ~
+    B ~ C with A unlike C, C stays; with 2,000 of them at most, those that share the most bands with it. What says
+    exactly the same as a dropped one is told of as that one is.
 
     With `substring`, passages of the kept documents that occur before are cut out after that, to the character (Lee et
     al., 2022, "Deduplicating Training Data Makes Language Models Better"; see `danlu.data.passages`), and what is told

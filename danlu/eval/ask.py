@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from danlu.errors import DataError, EndpointError, ModelError
 from danlu.eval.cache import Cache, model_key, request_digest, result_key
@@ -136,6 +137,8 @@ def evaluate_one(asker: Asker, task: Task, shots: int | None, seed: int, fewer_s
     asked = ask_all(asker, task, docs, wanted, seed, fewer_shots, task.name)
     scored = [None if one.failure else task.score(one.doc, one.results) for one in asked]
     samples = [_sample(one, worth) for one, worth in zip(asked, scored, strict=True)]
+    found = _scores(task, asked, scored, seed)
+    undefined = [f"{one.name} is not defined on these {one.n} questions" for one in found if not isfinite(one.value)]
     result = TaskResult(
         task=task.name,
         title=task.title,
@@ -144,12 +147,12 @@ def evaluate_one(asker: Asker, task: Task, shots: int | None, seed: int, fewer_s
         shots=wanted,
         seed=seed,
         came=len(docs),
-        scores=_scores(task, asked, scored, seed),
+        scores=_defined(found),
         subjects=_subjects(task, asked, scored, seed),
         failures=dict(sorted(Counter(one.failure.reason for one in asked if one.failure).items())),
         prompt=_prompt_digest(asked),
         data=dict(task.data),
-        notes=_left_out(task) + _notes(asked, wanted),
+        notes=_left_out(task) + _notes(asked, wanted) + undefined,
     )
     return Evaluated(task, asked, scored, result, samples)
 
@@ -226,6 +229,11 @@ def _scores(task: Task, asked: Sequence[Asked], scored: Sequence[Scored | None],
     return task.aggregate([doc for doc, _ in pairs], [worth for _, worth in pairs], seed) if pairs else []
 
 
+def _defined(scores: Sequence[Score]) -> list[Score]:
+    """Without those that have no value on these questions: a correlation of equal answers, say."""
+    return [one for one in scores if isfinite(one.value)]
+
+
 def _subjects(task: Task, asked: Sequence[Asked], scored: Sequence[Scored | None], seed: int) -> dict[str, list[Score]]:
     """The scores by subject, where there is more than one; a subject whose questions all failed has none."""
     names = sorted({one.doc.subject for one in asked})
@@ -233,7 +241,7 @@ def _subjects(task: Task, asked: Sequence[Asked], scored: Sequence[Scored | None
         return {}
     parts = {name: [at for at, one in enumerate(asked) if one.doc.subject == name] for name in names}
     return {
-        name: _scores(task, [asked[at] for at in part], [scored[at] for at in part], seed)
+        name: _defined(_scores(task, [asked[at] for at in part], [scored[at] for at in part], seed))
         for name, part in parts.items()
     }
 

@@ -23,10 +23,10 @@ RESULTS = "results.json"
 class Sample(Record):
     """One question and what came of it.
 
-    `id` is the hash of the question's fields: the same in every run that asked the same. `values` has one entry a metric; a
-    metric's score is sum(values) / sum(weights), a weight being 1 where none is given (bits over characters have others), or
-    what the task's own aggregation says (F1 over a corpus, BLEU). A question that failed has no values and its reason in
-    `failed`.
+    `id` is the hash of the question's fields: the same in every run that asked the same. `values` has one entry a
+    metric; a metric's score is sum(values) / sum(weights), a weight being 1 where none is given (bits over characters
+    have others), or what the task's own aggregation says (F1 over a corpus, BLEU). A question that failed has no
+    values and its reason in `failed`.
     """
 
     id: str
@@ -40,9 +40,9 @@ class Sample(Record):
 
 
 class TaskResult(Record):
-    """The scores of one task. `failures` counts the questions without a value by reason: `n` of a score does not include
-    them. `prompt` is the hash of all requests: equal ones were asked the same words. `data` says where the questions came
-    from: {"source", "digest", "licence", "split"}."""
+    """The scores of one task. `failures` counts the questions without a value by reason: `n` of a score does not
+    include them. `prompt` is the hash of all requests: equal ones were asked the same words. `data` says where the
+    questions came from: {"source", "digest", "licence", "split"}."""
 
     task: str
     title: str = ""
@@ -60,8 +60,8 @@ class TaskResult(Record):
 
 
 class Results(Record):
-    """Everything that one model scored in one run. `model` is {"name", "fingerprint", "facts"}; `environment` has versions,
-    commit, machine and threads."""
+    """Everything that one model scored in one run. `model` is {"name", "fingerprint", "facts"}; `environment` has
+    versions, commit, machine and threads."""
 
     model: dict[str, Any]
     tasks: list[TaskResult]
@@ -82,7 +82,9 @@ def read_results(folder: Path) -> Results:
     try:
         return Results.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"no results: {error.strerror}", where=str(path), next="danlu eval MODEL --tasks TASK") from None
+        raise DataError(
+            f"no results: {error.strerror}", where=str(path), next="danlu eval MODEL --tasks TASK"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))

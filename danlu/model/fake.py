@@ -70,8 +70,9 @@ class Likelihoods:
 
 
 class ScriptedModel:
-    """A LanguageModel of one probability a character: `probabilities[character]`, else `other`; a generation is the first
-    answer whose key occurs in the prompt, else a Failure "unsupported". A token is a character. `asked` keeps every request.
+    """A LanguageModel of one probability a character: `probabilities[character]`, else `other`; a generation is the
+    first answer whose key occurs in the prompt, else a Failure "unsupported". A token is a character. `asked` keeps
+    every request.
     """
 
     def __init__(

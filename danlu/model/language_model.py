@@ -1,8 +1,8 @@
 """`LanguageModel`: what a measurement asks of a model, whatever runs it.
 
-Three kinds of request, as in lm-evaluation-harness (Gao et al., 2021): the log-likelihood of a continuation, the rolling
-log-likelihood of a whole text, and a generation. A backend may answer in any order, each result as soon as it is known,
-so that whoever asks can keep it: a killed run pays for no request twice. The scripted fake is
+Three kinds of request, as in lm-evaluation-harness (Gao et al., 2021): the log-likelihood of a continuation, the
+rolling log-likelihood of a whole text, and a generation. A backend may answer in any order, each result as soon as it
+is known, so that whoever asks can keep it: a killed run pays for no request twice. The scripted fake is
 `danlu.model.fake.ScriptedModel`.
 """
 
@@ -17,9 +17,10 @@ from danlu.records import Message
 
 @dataclass(frozen=True)
 class Continuation:
-    """How likely is `continuation` after `context`? Both are plain text. White space at the end of the context belongs to
-    the continuation, and the two are tokenized as one text and cut at the length of the context's own tokens (as in
-    lm-evaluation-harness). An empty context stands for the text's beginning (BOS, or EOS where a model has none)."""
+    """How likely is `continuation` after `context`? Both are plain text. White space at the end of the context
+    belongs to the continuation, and the two are tokenized as one text and cut at the length of the context's own
+    tokens (as in lm-evaluation-harness). An empty context stands for the text's beginning (BOS, or EOS where a model
+    has none)."""
 
     context: str
     continuation: str
@@ -35,8 +36,8 @@ class Rolling:
 
 @dataclass(frozen=True)
 class Generation:
-    """What does the model write after `prompt` (plain text, or messages that the backend renders)? The answer ends before
-    the first of `stop`, which is not part of it, or after `max_tokens` tokens of the model."""
+    """What does the model write after `prompt` (plain text, or messages that the backend renders)? The answer ends
+    before the first of `stop`, which is not part of it, or after `max_tokens` tokens of the model."""
 
     prompt: str | tuple[Message, ...]
     stop: tuple[str, ...] = ()
@@ -87,9 +88,10 @@ Result = LogLikelihood | Answer | Failure
 class LanguageModel(Protocol):
     """Anything that an evaluation can ask.
 
-    `name` is how the user called it and `fingerprint` the hash of its weights, tokenizer and template (of an endpoint, of its
-    address and model): results are cached under it. `facts` says what else a reader of a score wants to know: backend and its
-    version, dtype, device, context. `context` is the longest request in tokens, None where only the server knows.
+    `name` is how the user called it and `fingerprint` the hash of its weights, tokenizer and template (of an
+    endpoint, of its address and model): results are cached under it. `facts` says what else a reader of a score wants
+    to know: backend and its version, dtype, device, context. `context` is the longest request in tokens, None where
+    only the server knows.
     """
 
     name: str

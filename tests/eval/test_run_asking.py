@@ -112,6 +112,21 @@ def test_a_failed_request_is_counted_and_never_a_zero(tmp_path: Path) -> None:
     assert again.result.scores == next(evaluate(likes("A"), [Choices(QUESTIONS)])).result.scores
 
 
+class Undefined(Choices):
+    """A second metric that has no value."""
+
+    def aggregate(self, docs, scored, seed):
+        made = super().aggregate(docs, scored, seed)
+        return [*made, made[0].model_copy(update={"name": "mcc", "value": float("nan")})]
+
+
+def test_a_score_without_a_value_is_said_and_never_a_nan() -> None:
+    (done,) = evaluate(likes("A"), [Undefined(QUESTIONS)], track=QUIET)
+    assert [score.name for score in done.result.scores] == ["acc"]
+    assert {score.name for scores in done.result.subjects.values() for score in scores} == {"acc"}
+    assert done.result.notes == ["mcc is not defined on these 12 questions"]
+
+
 def test_nothing_but_failures_is_an_error() -> None:
     every = {number: Failure("server-error", "500") for number in range(1, 99)}
     (done,) = evaluate(Flaky(likes("A"), every), [Choices(QUESTIONS)])
