@@ -23,15 +23,13 @@ from danlu.errors import ModelError
 from danlu.extras import need
 from danlu.model.language_model import (
     Answer,
-    Continuation,
     Failure,
     Generation,
-    LogLikelihood,
     Request,
     Result,
-    Rolling,
 )
-from danlu.model.pairs import Encoder, Pair
+from danlu.model.pairs import Encoder
+from danlu.model.scoring import scored
 from danlu.track import Track
 
 BLOCK = 4096  # requests that are tokenized and laid out together
@@ -149,47 +147,9 @@ class TransformersModel:
             return
         for start in range(0, len(requests), BLOCK):
             block = list(enumerate(requests[start : start + BLOCK], start))
-            yield from self._score([(place, one) for place, one in block if not isinstance(one, Generation)])
+            asked = [(place, one) for place, one in block if not isinstance(one, Generation)]
+            yield from scored(asked, self.encoder, self.context or DEFAULT_CONTEXT, self._engine)
             yield from self._write([(place, one) for place, one in block if isinstance(one, Generation)])
-
-    def _score(self, asked: list[tuple[int, Continuation | Rolling]]) -> Iterator[tuple[int, Result]]:
-        """Each request is a few pairs of tokens (a rolling one has a pair a window); the input of a pair is all but
-        its last token. Pairs with the same input are one sequence."""
-        sums: dict[int, _Sum] = {}
-        sequences: dict[tuple[int, ...], list[tuple[int, int, list[int]]]] = {}
-        for place, rolling, pairs in self._pairs(asked):
-            if failure := self._refused(pairs, rolling):
-                yield place, failure
-                continue
-            sums[place] = _Sum(len(pairs), rolling)
-            for context, continuation in pairs:
-                tokens = (*context, *continuation[:-1])
-                sequences.setdefault(tokens, []).append((place, len(context) - 1, continuation))
-        wanted = [sorted({(at + k, t) for _, at, c in users for k, t in enumerate(c)}) for users in sequences.values()]
-        users = list(sequences.values())
-        for number, logs in self._engine.score(list(map(list, sequences)), wanted):
-            known = dict(zip(wanted[number], logs, strict=True))
-            for place, at, continuation in users[number]:
-                sums[place].add([known[at + k, token] for k, token in enumerate(continuation)])
-                if not sums[place].left:
-                    yield place, sums.pop(place).result()
-
-    def _pairs(self, asked: list[tuple[int, Continuation | Rolling]]) -> Iterator[tuple[int, bool, list[Pair]]]:
-        """(place, rolling?, pairs) of each request."""
-        single = [(place, one) for place, one in asked if isinstance(one, Continuation)]
-        for (place, _), pair in zip(single, self.encoder.pairs([one for _, one in single]), strict=True):
-            yield place, False, [pair]
-        for place, one in asked:
-            if isinstance(one, Rolling):
-                yield place, True, self.encoder.windows(one.text, self.context or DEFAULT_CONTEXT)
-
-    def _refused(self, pairs: list[Pair], rolling: bool) -> Failure | None:
-        if not pairs or not all(continuation for _, continuation in pairs):
-            return Failure("unsupported", "there is no token to score")
-        length = max(len(context) + len(continuation) - 1 for context, continuation in pairs)
-        if self.context is not None and length > self.context and not rolling:
-            return Failure("too-long", f"{length} tokens, the context holds {self.context}")
-        return None
 
     def _write(self, asked: list[tuple[int, Generation]]) -> Iterator[tuple[int, Result]]:
         from danlu.model.branches import OneByOne
@@ -238,23 +198,6 @@ class TransformersModel:
 
         stated = getattr(self.model.generation_config, "eos_token_id", None)
         return {*template.stop_tokens(self.tokenizer), *(stated if isinstance(stated, list) else [stated])} - {None}
-
-
-class _Sum:
-    """A request on its way: windows that are left, and what the others gave."""
-
-    def __init__(self, left: int, rolling: bool) -> None:
-        self.left, self.rolling = left, rolling
-        self.value, self.greedy, self.tokens = 0.0, True, 0
-
-    def add(self, logs: Sequence[tuple[float, bool]]) -> None:
-        self.left -= 1
-        self.value += sum(log for log, _ in logs)
-        self.greedy = self.greedy and all(best for _, best in logs)
-        self.tokens += len(logs)
-
-    def result(self) -> LogLikelihood:
-        return LogLikelihood(self.value, self.greedy and not self.rolling, self.tokens)
 
 
 def _context(config: Any, tokenizer: Any, shorter: int | None) -> int:
