@@ -5,8 +5,7 @@ each question, by subject) with the same model folder, in float32 on the same th
 Each side is a process of its own, timed from its start to its written results. Three sections:
 
     letters   the answer is a letter, one token; the harness's logits cache is on (its default), which answers the
-    four
-              choices of a question with one forward
+              four choices of a question with one forward
     texts     the answer is the text of a choice, several tokens
     rolling   perplexity of articles of Taiwan's laws, put together to documents
 

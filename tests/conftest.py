@@ -6,6 +6,13 @@ from pathlib import Path
 
 import pytest
 
+LONG = ("test_tutor.py", "test_shared_corpus.py", "test_on_ray.py", "test_handbook.py", "test_synth_requests.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The modules that take minutes begin first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
 
 @pytest.fixture(scope="session")
 def tiny():

@@ -44,7 +44,7 @@ def _plain_tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
     template = folder / "chat_template.jinja"
     if template.is_file():
         config["chat_template"] = template.read_text(encoding="utf-8")
-    file = str(folder / "tokenizer.json")  # by its name: a tokenizer that is handed over is copied, which takes as long again
+    file = str(folder / "tokenizer.json")  # by its name: a tokenizer handed over is copied, which takes as long again
     tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast(tokenizer_file=file, **config)  # type: ignore[no-untyped-call]
     tokenizer.name_or_path = str(folder)
     return tokenizer

@@ -57,9 +57,10 @@ class Vocabulary:
         for start, logits in self._slices(hidden):
             mine = (targets >= start) & (targets < start + logits.shape[1])
             wanted[mine] = logits[rows[mine], targets[mine] - start]
-            top, where = logits.max(dim=-1)
-            at = torch.where(top > best, where + start, at)
+            top = logits.amax(dim=-1)
             higher = torch.maximum(best, top)
+            risen = (top > best).nonzero().squeeze(1)  # fewer and fewer: an argmax costs more than a maximum
+            at[risen] = logits[risen].argmax(dim=-1) + start
             total = total * (best - higher).exp_() + logits.sub_(higher[:, None]).exp_().sum(dim=-1)
             best = higher
         return wanted - (best + total.log())[rows], at[rows] == targets
