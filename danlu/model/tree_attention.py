@@ -70,7 +70,7 @@ class Tree:
             low = 0 if window is None else max(0, run.start - window + 1)
             keys, values = self.along(layer, run.path, low)
             rows = query[:, :, run.at : run.at + run.end - run.start]
-            found.append(scaled(rows, keys, values, self._mask(run, low, window, query)))
+            found.append(scaled(rows, keys, values, self._mask(run, low, window, query), _plain(run, window)))
         return torch.cat(found, dim=2)
 
     def _mask(self, run: Run, low: int, window: int | None, like: torch.Tensor) -> torch.Tensor | None:
@@ -89,6 +89,11 @@ class Tree:
                 hidden, float("-inf")
             )
         return self.masks[name]
+
+
+def _plain(run: Run, window: int | None) -> bool:
+    """Whether a run begins its sequence and no window cuts it: then a kernel may skip what lies ahead."""
+    return run.start == 0 and run.end > 1 and (window is None or run.end <= window)
 
 
 class Steps:
@@ -161,14 +166,17 @@ def tree_attention(
         raise NotImplementedError(f"attention with {', '.join(unknown)}")
     groups = query.shape[1] // key.shape[1]
 
-    def scaled(rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: Any) -> torch.Tensor:
+    def scaled(
+        rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: Any, causal: bool = False
+    ) -> torch.Tensor:
         if softcap is not None:
             return _capped(rows, keys, values, mask, scaling, softcap)
         grouped = groups > 1 and rows.device.type == "cpu"  # elsewhere the fast kernels want equal numbers of heads
         if not grouped:
             keys, values = _spread(keys, groups), _spread(values, groups)
         attend = torch.nn.functional.scaled_dot_product_attention
-        return attend(rows, keys, values, mask, scale=scaling, enable_gqa=grouped)
+        mask = None if causal else mask
+        return attend(rows, keys, values, mask, is_causal=causal, scale=scaling, enable_gqa=grouped)
 
     return tree.attend(module.layer_idx, query, key, value, sliding_window, scaled).transpose(1, 2), None
 
