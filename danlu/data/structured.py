@@ -8,35 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from danlu.data.requests import Failure
+from danlu.model.structured import S as S
+from danlu.model.structured import Shape as Shape
+from danlu.model.structured import schema as schema
 
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
 _FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*?)\n?```\Z", re.DOTALL)
-
-
-class Shape(BaseModel):
-    """Base of the shapes: every field is required, no other is allowed, and a number in quotes is no number."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-S = TypeVar("S", bound=Shape)
-
-
-def schema(shape: type[Shape]) -> dict[str, Any]:
-    """The JSON schema of a shape, as endpoints with strict response_format and llama.cpp's grammars take it."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(inner) for key, inner in value.items() if key not in ("title", "description")}
-        return [plain(inner) for inner in value] if isinstance(value, list) else value
-
-    found: dict[str, Any] = plain(shape.model_json_schema())
-    return found
 
 
 def parse(text: str, shape: type[S]) -> S | Failure:

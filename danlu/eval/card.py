@@ -9,8 +9,6 @@ Not covered: uploading it, and what a model is meant for, unless `purpose` and `
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +22,7 @@ from danlu.artifact import MANIFEST, Artifact, Draft
 from danlu.errors import DataError
 from danlu.eval.page import plus_minus
 from danlu.eval.results import Results, TaskResult, read_results
+from danlu.extras import need
 from danlu.records import Score
 from danlu.registry import From, Settings, Step
 from danlu.track import Track
@@ -318,11 +317,8 @@ def _recipe(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def check(text: str, count: int) -> None:
-    """Read a card of `count` scores as the hub's library does, where that is installed; DataError when it would not be
-    read whole."""
-    if importlib.util.find_spec("huggingface_hub") is None:
-        return
-    hub = importlib.import_module("huggingface_hub")
+    """Read a card of `count` scores as the hub's library does; DataError when it would not be read whole."""
+    hub = need("huggingface_hub", "eval")
     try:
         found = hub.ModelCard(text).data.eval_results or []
     except Exception as error:

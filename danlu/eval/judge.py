@@ -22,15 +22,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from string import Template
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from danlu.errors import DataError, ModelError
 from danlu.eval.answers import Answers, Item
 from danlu.eval.ask import Asker
 from danlu.eval.statistics import Estimate, bootstrap, clustered, mcnemar, paired_difference, wilson
 from danlu.model.language_model import Answer, Failure, Generation, Request, Result
+from danlu.model.structured import S, Shape, schema
 from danlu.records import Message, Record, Role, Score
 
 VERSION = "1"
@@ -44,12 +45,6 @@ _FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*?)\n?```\Z", re.DOTALL)
 _KEPT = 500
 
 
-class Shape(BaseModel):
-    """What a judge answers: every field, no other, and a number in quotes is no number."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
 class Verdict(Shape):
     reason: str
     winner: Literal["A", "B", "tie"]
@@ -58,9 +53,6 @@ class Verdict(Shape):
 class Grade(Shape):
     reason: str
     score: int = Field(ge=1, le=10)
-
-
-S = TypeVar("S", bound=Shape)
 
 
 class Look(Record):
@@ -188,18 +180,6 @@ class Unread:
     reason: str
     detail: str = ""
     said: str = ""
-
-
-def schema(shape: type[Shape]) -> dict[str, Any]:
-    """The JSON schema of a shape, as strict endpoints and llama.cpp's grammars take it."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(inner) for key, inner in value.items() if key not in ("title", "description")}
-        return [plain(inner) for inner in value] if isinstance(value, list) else value
-
-    found: dict[str, Any] = plain(shape.model_json_schema())
-    return found
 
 
 def read(result: Result, shape: type[S]) -> S | Unread:
