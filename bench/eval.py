@@ -308,7 +308,7 @@ def everything(args: argparse.Namespace) -> None:
     sizes = {
         "letters": (args.subjects, args.questions),
         "texts": (args.subjects, max(2, args.questions // 20)),
-        "rolling": (0, max(6, args.questions // 5)),
+        "rolling": (0, args.questions),
     }
     found = {name: section(name, args, *sizes[name]) for name in args.sections}
     main = found[args.sections[0]]

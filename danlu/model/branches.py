@@ -34,15 +34,19 @@ class Branches:
         self.vocabulary = Vocabulary(head, shaping(model.config.get_text_config()))
         install(model)
 
-    def score(self, sequences: Sequence[Sequence[int]], wanted: Sequence[Wanted]) -> Iterator[tuple[int, Logs]]:
-        """The wanted log-likelihoods of each sequence, as they become known. No two sequences are equal."""
+    def score(
+        self, sequences: Sequence[Sequence[int]], wanted: Sequence[Wanted], *, summed: bool = False
+    ) -> Iterator[tuple[int, Logs]]:
+        """The wanted log-likelihoods of each sequence, as they become known (`danlu.model.scoring.Engine`). No two
+        sequences are equal."""
         layout = lay_out(sequences)
         asked = _Asked(layout, wanted)
+        enough = self.vocabulary.rows(summed)
         for pack, hidden, _ in self.walk(layout):
             asked.take(pack, hidden)
-            if asked.waiting >= ROWS:
-                yield from asked.settle(self.vocabulary)
-        yield from asked.settle(self.vocabulary)
+            if asked.waiting >= enough:
+                yield from asked.settle(self.vocabulary, summed)
+        yield from asked.settle(self.vocabulary, summed)
 
     def walk(self, layout: Layout) -> Iterator[tuple[Pack, torch.Tensor, Tree]]:
         """Each pack with its hidden states, [tokens of the pack, d]."""
@@ -111,7 +115,7 @@ class _Asked:
         if chosen:
             self.hidden.append(hidden[torch.tensor(chosen, device=hidden.device)])
 
-    def settle(self, vocabulary: Vocabulary) -> Iterator[tuple[int, Logs]]:
+    def settle(self, vocabulary: Vocabulary, summed: bool) -> Iterator[tuple[int, Logs]]:
         """Answer what waits; the sequences that are then complete."""
         import torch
 
@@ -124,6 +128,7 @@ class _Asked:
                 torch.cat(self.hidden),
                 torch.tensor([row for row, *_ in flat], device=device),
                 torch.tensor([token for *_, token in flat], device=device),
+                summed=summed,
             )
         self.hidden, self.rows = [], []
         for (_, sequence, k, _), log, best in zip(flat, logs.tolist(), greedy.tolist(), strict=True):
@@ -143,7 +148,9 @@ class OneByOne:
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    def score(self, sequences: Sequence[Sequence[int]], wanted: Sequence[Wanted]) -> Iterator[tuple[int, Logs]]:
+    def score(
+        self, sequences: Sequence[Sequence[int]], wanted: Sequence[Wanted], *, summed: bool = False
+    ) -> Iterator[tuple[int, Logs]]:
         """As `Branches.score`."""
         import torch
 

@@ -176,7 +176,7 @@ class LlamaSequence(LlamaFile):
         return name.decode("utf-8", "replace")
 
     def score(
-        self, sequences: list[list[int]], wanted: list[list[tuple[int, int]]]
+        self, sequences: list[list[int]], wanted: list[list[tuple[int, int]]], *, summed: bool = False
     ) -> Iterator[tuple[int, list[tuple[float, bool]]]]:
         """See `danlu.model.scoring.Engine`."""
         self._reserve(max(map(len, sequences), default=0))

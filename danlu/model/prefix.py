@@ -119,6 +119,7 @@ class TransformersModel:
             "device": device,
             "context": self.context,
             "sharing": f"none: {why}" if why else "prefixes",
+            "perplexity": dtype if why else self._engine.vocabulary.way(dtype),
         }
 
     def count(self, text: str) -> int:

@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from danlu.model import shortlist
+
 if TYPE_CHECKING:
     import torch
 
 ROWS, WORDS = 512, 8192  # logits alive at once: 512 x 8,192 x 4 bytes = 17 MB
+MANY = 8192  # hidden states that share a shortlist
 
 
 class Vocabulary:
@@ -17,6 +20,19 @@ class Vocabulary:
 
     def __init__(self, head: Any, shape: Callable[[Any], Any] | None = None) -> None:
         self.head, self.shape = head, shape
+        self._shortlist: shortlist.Shortlist | None = None
+
+    def rows(self, summed: bool) -> int:
+        """How many hidden states are worth a call of `logs`."""
+        return MANY if summed and self._lists else ROWS
+
+    def way(self, dtype: str) -> str:
+        """How the sums over many tokens are computed, in words."""
+        return "eight bits beside a shortlist in float32" if self._lists else dtype
+
+    @property
+    def _lists(self) -> bool:
+        return self.shape is None and shortlist.fits(self.head)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[m, d] → float32 [m, vocabulary]"""
@@ -28,14 +44,17 @@ class Vocabulary:
         return found.float()
 
     def logs(
-        self, hidden: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor
+        self, hidden: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor, *, summed: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """log p (nats) of target k behind the hidden state of row rows[k], and whether it is the most probable token.
 
-        hidden: [m, d]; rows, targets: int64 [k], rows in rising order → float32 [k], bool [k].
+        hidden: [m, d]; rows, targets: int64 [k], rows in rising order → float32 [k], bool [k]. With `summed`, see
+        `danlu.model.scoring.Engine`.
         """
         import torch
 
+        if summed and len(hidden) >= shortlist.ENOUGH and (listed := self._listed(hidden)):
+            return self._summed(listed, hidden, rows, targets), torch.zeros_like(targets, dtype=torch.bool)
         logs, greedy = [], []
         for start in range(0, len(hidden), ROWS):
             end = min(len(hidden), start + ROWS)
@@ -44,6 +63,21 @@ class Vocabulary:
             logs.append(one[0])
             greedy.append(one[1])
         return torch.cat(logs), torch.cat(greedy)
+
+    def _listed(self, hidden: Any) -> shortlist.Shortlist | None:
+        """The head in eight bits, if that serves these hidden states."""
+        if self._shortlist is None and self._lists:
+            self._shortlist = shortlist.Shortlist(self.head, hidden)
+        return self._shortlist if self._shortlist and self._shortlist.serves(hidden) else None
+
+    def _summed(self, listed: shortlist.Shortlist, hidden: Any, rows: Any, targets: Any) -> torch.Tensor:
+        import torch
+
+        logs, unsure = listed.logs(hidden, rows, targets)
+        if len(unsure):
+            again = torch.isin(rows, unsure).nonzero().squeeze(1)
+            logs[again] = self.logs(hidden[unsure], torch.searchsorted(unsure, rows[again]), targets[again])[0]
+        return logs
 
     def _logs(self, hidden: Any, rows: Any, targets: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Over slices of the vocabulary, with a running maximum and sum (Milakov and Gimelshein, 2018, "Online

@@ -1,10 +1,12 @@
 """The engine against a plain forward of transformers, a sequence at a time, on tiny random models of several
 families."""
 
+import contextlib
 import random
 
 import pytest
 
+from danlu.model import shortlist
 from danlu.model.language_model import Answer, Continuation, Failure, Generation, LogLikelihood, Rolling
 from danlu.model.prefix import TransformersModel
 
@@ -164,6 +166,28 @@ def test_batch_and_order_change_nothing(opened, kind, seed):
         for k, one in zip(order, found, strict=True):
             assert one.value == pytest.approx(right[k].value, abs=1e-5, rel=1e-5)
             assert (one.greedy, one.tokens) == (right[k].greedy, right[k].tokens)
+
+
+@pytest.mark.skipif(not shortlist.available(), reason="this processor has no VNNI instructions: all is float32")
+def test_perplexity_under_a_large_vocabulary(tmp_path, tiny_tokenizer, monkeypatch):
+    """Most of the words in eight bits: the sum of a text stays within 1e-5 in any order and without that way."""
+    causal("qwen3", 33_000).save_pretrained(tmp_path)
+    tiny_tokenizer.save_pretrained(tmp_path)
+    draw = random.Random(4)
+    asked = [Rolling("".join(draw.choice(LETTERS[:20]) for _ in range(draw.randint(80, 300)))) for _ in range(14)]
+    used = []
+    usual = shortlist.Shortlist.logs
+    monkeypatch.setattr(shortlist.Shortlist, "logs", lambda *one: used.append(1) or usual(*one))
+    found = []
+    for mode, asking in (("eight", asked), ("eight", asked[::-1]), ("float32", asked)):
+        if mode == "float32":
+            monkeypatch.setattr(shortlist, "available", lambda: False)
+        with contextlib.closing(TransformersModel(tmp_path, fingerprint="large")) as model:
+            assert model.facts["perplexity"].startswith(mode)
+            found.append([one.value for one in answers(model, asking)])
+    assert len(used) == 2
+    assert found[0] == pytest.approx(found[1][::-1], rel=1e-5)
+    assert found[0] == pytest.approx(found[2], rel=1e-5)
 
 
 def test_a_part_of_the_requests_has_the_same_values(opened):
