@@ -5,8 +5,8 @@ of a small model's work. At a given kind of text all but a few thousandths of th
 words: the shortlist, as neural translation calls it. Here the shortlist is found on a sample of the places, and its
 words are computed in float32. All others are computed in 8-bit integers, four times as fast on processors with VNNI
 or AMX instructions; their sum errs by a few hundredths of itself. Where that sum is more than `REST` of the whole, the
-place is computed again in float32. So log p of one place errs by up to about 2e-4, and the perplexity of a text by
-about 1e-6 of itself.
+place is computed again in float32. With Gemma 3 270M on statutes log p of one place errs by at most 6e-4 and the sum
+of a text by 2e-6 of itself; where a sample shows larger errors of the logits (`ROUGH`), all is float32.
 
 Hidden states have a few dimensions with large values, which eight bits would spoil; a scale for each dimension moves
 them into the weights (Xiao et al., 2023, "SmoothQuant"). Not covered: logits that are scaled or soft-capped.
