@@ -3,7 +3,8 @@
 Compared are the next-token distributions, on two texts. At every position of held-out conversations: the share with the
 same most probable token, and the mean Kullback-Leibler divergence KL(merged ‖ other) in nats. And along the merged
 model's own greedy answers to held-out prompts: the share of its tokens that the other would choose too, which is what a
-user meets. Held-out text is the harder one: a small model hesitates there between near-equal tokens.
+user meets. Held-out text is the harder one: a small model hesitates there between near-equal tokens. A share breaks its
+bound when it is more than two of its standard errors below it: which near-equal token wins differs by processor.
 
 The tokens are compared too: what training rendered must be what llama.cpp reads from the same conversation, with the
 template inside the GGUF.
@@ -245,7 +246,8 @@ def report(
     figures: dict[str, float] = {}
     for name, found in results.items():
         bound = bounds[name]
-        good = found["answers"] >= bound.answers and found["top1"] >= bound.top1 and found["kl"] <= bound.kl
+        good = _reaches(found["answers"], found["answers_n"], bound.answers) and found["kl"] <= bound.kl
+        good = good and _reaches(found["top1"], found["n"], bound.top1)
         rows.append(
             [
                 name,
@@ -274,6 +276,14 @@ def report(
         )
 
 
+def _reaches(value: float, n: float, bound: float) -> bool:
+    return value + 2 * _error(value, n) >= bound
+
+
 def _share(value: float, n: float) -> str:
-    """A share with its binomial standard error."""
-    return f"{value:.2%} ± {math.sqrt(value * (1 - value) / max(1, n)):.2%}"
+    return f"{value:.2%} ± {_error(value, n):.2%}"
+
+
+def _error(value: float, n: float) -> float:
+    """Binomial standard error of a share of n."""
+    return math.sqrt(value * (1 - value) / max(1, n))

@@ -31,7 +31,8 @@ class Branches:
     def __init__(self, model: Any, size: int) -> None:
         self.model, self.size = model, size
         self.backbone, head = parts(model)
-        self.vocabulary = Vocabulary(head, shaping(model.config.get_text_config()))
+        heavy = 4 * _size(head) >= _size(self.backbone)
+        self.vocabulary = Vocabulary(head, shaping(model.config.get_text_config()), heavy=heavy)
         install(model)
 
     def score(
@@ -82,6 +83,10 @@ class Branches:
             input_ids=ids, position_ids=places, use_cache=False, tree=tree
         ).last_hidden_state
         return found
+
+
+def _size(module: Any) -> int:
+    return sum(one.numel() for one in module.parameters())
 
 
 class _Asked:

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     import torch
 
 ROWS, WORDS = 512, 8192  # logits alive at once: 512 x 8,192 x 4 bytes = 17 MB
-MANY = 8192  # hidden states that share a shortlist
+MANY = 4096  # hidden states that share a shortlist
 
 
 class Vocabulary:
-    """A head and what the model does to its logits (`shape`: scaled or soft-capped, see `shaping`)."""
+    """A head and what the model does to its logits (`shape`: scaled or soft-capped, see `shaping`). `heavy`: it is
+    much of the model's work, so that a shortlist is worth its waiting for many hidden states."""
 
-    def __init__(self, head: Any, shape: Callable[[Any], Any] | None = None) -> None:
-        self.head, self.shape = head, shape
+    def __init__(self, head: Any, shape: Callable[[Any], Any] | None = None, *, heavy: bool = True) -> None:
+        self.head, self.shape, self.heavy = head, shape, heavy
         self._shortlist: shortlist.Shortlist | None = None
 
     def rows(self, summed: bool) -> int:
@@ -32,7 +33,7 @@ class Vocabulary:
 
     @property
     def _lists(self) -> bool:
-        return self.shape is None and shortlist.fits(self.head)
+        return self.heavy and self.shape is None and shortlist.fits(self.head)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[m, d] → float32 [m, vocabulary]"""

@@ -150,7 +150,7 @@ def test_a_head_that_eight_bits_spoil_stays_in_float32():
 
 
 @needs_eight_bits
-@pytest.mark.parametrize("why", ["not summed", "few places", "small vocabulary", "no instructions", "shaped"])
+@pytest.mark.parametrize("why", ["not summed", "few places", "small vocabulary", "no instructions", "shaped", "light"])
 def test_who_gets_float32(why, monkeypatch):
     def refuse(*_):
         raise AssertionError("eight bits")
@@ -165,7 +165,8 @@ def test_who_gets_float32(why, monkeypatch):
         monkeypatch.setattr(shortlist, "available", lambda: False)
     hidden = places(range(4), count=count)
     rows, targets = asked(hidden)
-    vocabulary = Vocabulary(layer, (lambda logits: logits * 1.0) if why == "shaped" else None)
+    shape = (lambda logits: logits * 1.0) if why == "shaped" else None
+    vocabulary = Vocabulary(layer, shape, heavy=why != "light")
     with torch.inference_mode():
         found, _ = vocabulary.logs(hidden, rows, targets, summed=why != "not summed")
     assert torch.allclose(found.double(), reference(layer, hidden, rows, targets), atol=2e-5)
