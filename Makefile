@@ -35,7 +35,7 @@ demo: .venv/installed
 	@echo 'The chat page:  $(BIN)/danlu serve recipes/tutor.yaml   then open http://127.0.0.1:8000'
 
 test: .venv/tools
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: .venv/tools
 	$(BIN)/ruff check .

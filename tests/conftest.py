@@ -10,7 +10,8 @@ LONG = ("test_tutor.py", "test_shared_corpus.py", "test_on_ray.py", "test_handbo
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The modules that take minutes begin first, so that no worker is left alone with one at the end."""
+    """The modules that take minutes begin first, so that no worker is left alone with one at the end (with
+    --no-loadscope-reorder; by itself xdist begins with the modules that have the most tests)."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 

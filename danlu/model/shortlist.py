@@ -6,7 +6,7 @@ words: the shortlist, as neural translation calls it. Here the shortlist is foun
 words are computed in float32. All others are computed in 8-bit integers, four times as fast on processors with VNNI
 or AMX instructions; their sum errs by a few hundredths of itself. Where that sum is more than `REST` of the whole, the
 place is computed again in float32. With Gemma 3 270M on statutes log p of one place errs by at most 6e-4 and the sum
-of a text by 2e-6 of itself; where a sample shows larger errors of the logits (`ROUGH`), all is float32.
+of a text by 4e-6 of itself; where a sample shows larger errors of the logits (`ROUGH`), all is float32.
 
 Hidden states have a few dimensions with large values, which eight bits would spoil; a scale for each dimension moves
 them into the weights (Xiao et al., 2023, "SmoothQuant"). Not covered: logits that are scaled or soft-capped.
