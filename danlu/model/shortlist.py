@@ -15,6 +15,7 @@ them into the weights (Xiao et al., 2023, "SmoothQuant"). Not covered: logits th
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 from danlu.model import onednn
@@ -129,7 +130,7 @@ class Shortlist:
             higher = torch.maximum(top, logits.amax(1))
             total = total * (top - higher).exp_() + logits.sub_(higher[:, None]).exp_().sum(1)
             top = higher
-        least = (top + total.log() + torch.tensor(LIKELY).log())[:, None]
+        least = (top + total.log() + math.log(min(LIKELY, 0.5 / len(self.weight))))[:, None]
         return torch.cat([(part.product(eight, scale) > least).any(0) for part in self.parts])
 
     def _rest(self, hidden: torch.Tensor, bias: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
