@@ -29,7 +29,9 @@ class Vocabulary:
 
     def way(self, dtype: str) -> str:
         """How the sums over many tokens are computed, in words."""
-        return "eight bits beside a shortlist in float32, where a sample shows that they serve" if self._lists else dtype
+        return (
+            "eight bits beside a shortlist in float32, where a sample shows that they serve" if self._lists else dtype
+        )
 
     @property
     def _lists(self) -> bool:
