@@ -2,7 +2,8 @@
 
 In the order of the document; text boxes follow the paragraph that they hang on. What a reader of the page does not see
 is left out: deleted and hidden text, comments, field codes. Not covered: headers and footers of the page, charts and
-SmartArt, text in pictures, bold and italic, links' addresses; a merged cell is written once.
+SmartArt, text in pictures, bold and italic, links' addresses; a merged cell is written once, and a table inside a cell
+in a line. Check marks of symbol fonts and check boxes are characters (☑ ☐), superscripts are powers (10^-3).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from danlu.data.readers.grid import table
 from danlu.data.readers.numbering import number
 from danlu.data.readers.omml import latex
 from danlu.data.readers.package import Package
+from danlu.data.readers.symbols import joined_powers, power, shown
 from danlu.data.readers.tree import below, child, chosen, local, value
 
 _PASS = ("ins", "moveTo", "smartTag", "customXml", "sdt", "sdtContent", "hyperlink", "fldSimple", "dir", "bdo", "r")
@@ -44,6 +46,8 @@ class _Block:
     mark: str = ""
     level: int = 0
     """Of a heading."""
+    line: str = ""
+    """A table in one line, for the cell that holds it."""
 
 
 def read(data: bytes) -> Reading:
@@ -109,7 +113,7 @@ class _Document:
         settings = child(element, "pPr")
         style = self.styles.get(value(child(settings, "pStyle")), self.styles[""])
         boxes: list[Any] = []
-        text = _tidy("".join(self.inline(element, boxes)))
+        text = _tidy(joined_powers("".join(self.inline(element, boxes))))
         level = _outline(child(settings, "outlineLvl")) or style.level
         if text.strip():
             listed = _list(child(settings, "numPr"), style.list)
@@ -146,8 +150,13 @@ class _Document:
                 yield from (part for base in below(element, "rubyBase") for part in self.inline(base, boxes))
             elif tag in ("drawing", "pict", "object"):
                 boxes.extend(below(element, "txbxContent"))
-            elif tag == "r" and _hidden(element):
-                continue
+            elif tag == "sym":
+                yield shown(_character(value(element, "char")), value(element, "font"))
+            elif tag == "fldChar":
+                yield _check_box(element)
+            elif tag == "r":
+                if not _hidden(element):
+                    yield _set("".join(self.inline(element, boxes)), child(element, "rPr"))
             elif tag in _PASS:
                 yield from self.inline(element, boxes)
 
@@ -178,14 +187,39 @@ class _Document:
         texts = [[_cell(self.blocks(cell)) if cell is not None else "" for cell in cells] for cells in rows]
         made = table(texts)
         if made:
-            yield _Block(made)
+            rows_in_words = (" ".join(filter(None, (" ".join(text.split()) for text in row))) for row in texts)
+            yield _Block(made, line="；".join(filter(None, rows_in_words)))
 
 
 _PARTS = ("styles", "numbering", "footnotes", "endnotes")
 
 
 def _cell(blocks: Iterator[_Block]) -> str:
-    return " ".join(f"{block.mark} {block.text}" if block.depth >= 0 else block.text for block in blocks)
+    return " ".join(f"{block.mark} {block.text}" if block.depth >= 0 else block.line or block.text for block in blocks)
+
+
+def _set(text: str, settings: Any) -> str:
+    """The text of a run as its type shows it: in a symbol font, or raised."""
+    if settings is None or not text:
+        return text
+    if value(child(settings, "vertAlign")) == "superscript" and "[^" not in text:
+        return power(text)
+    fonts = child(settings, "rFonts")
+    return shown(text, value(fonts, "ascii") or value(fonts, "hAnsi")) if fonts is not None else text
+
+
+def _character(code: str) -> str:
+    return chr(int(code, 16)) if re.fullmatch(r"[0-9A-Fa-f]{2,4}", code) else ""
+
+
+def _check_box(field: Any) -> str:
+    """☑ or ☐ for a check box of a form; nothing for any other field."""
+    box = child(field, "ffData", "checkBox")
+    if box is None:
+        return ""
+    ticked = child(box, "checked")
+    ticked = child(box, "default") if ticked is None else ticked
+    return "☑" if ticked is not None and value(ticked) not in _OFF else "☐"
 
 
 def _through(parent: Any, tag: str) -> Iterator[Any]:

@@ -1,10 +1,13 @@
 """HTML: the main text as Markdown (headings, lists, definition lists, tables, code, quotations); no script, no style.
 
-Left out: navigation, footers, asides, forms, and whatever is hidden (`hidden`, `aria-hidden`, `display: none`), since
-a reader would not have seen it either. On a page that does not mark its main text, also parts that call themselves
-furniture (`class="sidebar"`) and parts that are little but links (Kohlschütter et al., 2010), unless nearly nothing
-would be left. Links and emphasis keep their words only; a formula is the TeX that it carries. Not covered: text that a
-script or a style sheet makes, frames, and tables with merged cells (each cell is written once).
+Left out: navigation, footers, controls of forms, and whatever is hidden (`hidden`, `aria-hidden`, `display: none`),
+since a reader would not have seen it either; but what a button opens (accordions, tabs) is read, and the button is its
+heading. Where a page marks its main text, prose beside it is kept (a lead before `<main>`) and all else is not. Where
+it does not, parts that are little but links (Kohlschütter et al., 2010) are left out, and parts that call themselves
+furniture (`class="sidebar"`) when they also look like it: links, or no sentence (`danlu.data.readers.furniture`).
+Links and emphasis keep their words only; a superscript is `10^-3`; a formula is the TeX that it carries. A merged cell
+of a table stands in each of its places (one as wide as the table, once), several head rows become one (費用-平日), a
+table of layout is the blocks of its cells. Not covered: text that a script or a style sheet makes, and frames.
 """
 
 from __future__ import annotations
@@ -12,7 +15,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from danlu.data.readers import Reading, Unreadable, sound
+from danlu.data.readers import Reading, Unreadable, furniture, sound
+from danlu.data.readers.grid import table
+from danlu.data.readers.numbering import number
+from danlu.data.readers.symbols import power
 from danlu.data.readers.text import decoded
 from danlu.extras import need
 
@@ -21,8 +27,8 @@ if TYPE_CHECKING:
 
 _SKIP = frozenset(
     """
-    script style noscript template nav footer aside form button svg iframe head select textarea dialog object audio
-    video canvas -comment
+    script style noscript template nav footer button svg iframe head select textarea dialog object audio video canvas
+    datalist progress meter -comment
     """.split()  # noqa: SIM905 - a list of words reads better so
 )
 _INLINE = frozenset(
@@ -36,23 +42,14 @@ _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECAS
 _WIDE = r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
 _WRAP = re.compile(rf"(?<={_WIDE})[ \t\r\f]*\n\s*(?={_WIDE})")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
-_NESTED = re.compile(r"\n\n(?=- |\d+\. )")
+_NESTED = re.compile(r"\n\n(?=- |(?:\d+|[A-Za-z]{1,6})\. )")
 _DEEP = 100
-_FURNITURE = frozenset(
-    """
-    ad ads advert advertisement banner breadcrumb breadcrumbs comments consent cookie cookies footer menu nav navbar
-    navigation newsletter pager pagination related share sharebar sharing sidebar sitemap social subscribe toolbar
-    """.split()  # noqa: SIM905 - a list of words reads better so
-)
-_ROLES = frozenset(
-    ["alert", "banner", "complementary", "contentinfo", "dialog", "menu", "menubar", "navigation", "search"]
-)
-_BOXES = frozenset(["div", "section", "ul", "ol", "table", "header", "td", "center"])
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?")
 _DATES = ("article:modified_time", "datemodified", "article:published_time", "datepublished", "dc.date", "date")
-_LINKS = 4
-_LINKED = 0.7
 _LEAST = 100
+_CELLS = 64
+"""Most columns or rows that one merged cell spans: a page may say 65534."""
+_NUMBERED = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _CLOSED = re.compile(
     rb"<(title|script|style|textarea|iframe|noscript|a|div|p|span|td|th|li|i|b|em|strong)\b([^<>]*?)/>"
 )
@@ -68,10 +65,11 @@ def read(data: bytes) -> Reading:
         tree = lexbor.LexborHTMLParser(source)
     except (lexbor.SelectolaxError, ValueError) as error:
         raise Unreadable("undecodable", f"no HTML: {error}") from None
-    root = _main(tree)
+    furniture.open_panels(tree)
+    root, marked = _main(tree)
     text = "\n\n".join(_blocks(root)) if root is not None else ""
-    if root is not None and root.tag == "body" and len(text) > _LEAST:
-        _prune(root)
+    if root is not None and not marked and len(text) > _LEAST:
+        furniture.prune(root)
         less = "\n\n".join(_blocks(root))
         text = less if len(less) >= _LEAST else text
     if not text.strip():
@@ -82,34 +80,15 @@ def read(data: bytes) -> Reading:
     return Reading(text + "\n", name or (heading[1] if heading else ""), {**meta, **_properties(tree)})
 
 
-def _main(tree: Any) -> LexborNode | None:
-    """`<main>`, else the only `<article>`, else the body."""
+def _main(tree: Any) -> tuple[LexborNode | None, bool]:
+    """The body, and whether the page marks its text: then only `<main>`, else the only `<article>`, and the prose
+    beside it are left in the body."""
     for selector in ("main, [role=main]", "article"):
-        found = tree.css(selector)
+        found = [node for node in tree.css(selector) if node.text(deep=True).strip()]
         if len(found) == 1:
-            return found[0]  # type: ignore[no-any-return]
-    return tree.body  # type: ignore[no-any-return]
-
-
-def _prune(root: LexborNode, depth: int = 0) -> None:
-    """Takes furniture out of a page: what its class, id or role says, and boxes in which nearly all words are links."""
-    for child in list(root.iter()):
-        if child.tag not in _BOXES or depth > _DEEP // 4:
-            continue
-        names = set(re.split(r"[^a-z]+", f"{child.attributes.get('class')} {child.attributes.get('id')}".lower()))
-        main = child.css_first("main, article, h1") is not None
-        if not main and (child.attributes.get("role") in _ROLES or names & _FURNITURE or _linked(child)):
-            child.decompose()
-        else:
-            _prune(child, depth + 1)
-
-
-def _linked(node: LexborNode) -> bool:
-    links = node.css("a")
-    if len(links) < _LINKS:
-        return False
-    words = len("".join(node.text(deep=True).split()))
-    return sum(len("".join(link.text(deep=True).split())) for link in links) >= _LINKED * max(words, 1)
+            furniture.prune_beside(found[0])
+            return tree.body, True
+    return tree.body, False
 
 
 def _properties(tree: Any) -> dict[str, str]:
@@ -131,6 +110,10 @@ def _properties(tree: Any) -> dict[str, str]:
 
 def _hidden(node: LexborNode) -> bool:
     if node.tag in _SKIP:
+        return not (node.tag == "button" and furniture.opens(node)) and not (
+            node.tag == "footer" and node.parent is not None and node.parent.tag == "blockquote"
+        )
+    if node.tag in ("form", "aside", "fieldset") and furniture.controls(node):
         return True
     attributes = node.attributes
     return (
@@ -161,10 +144,27 @@ def _flat(node: LexborNode, depth: int) -> str:
             out.append(_words(child.text_content or ""))
         elif child.tag == "br":
             out.append("\n")
+        elif child.tag == "table" and not _hidden(child):
+            out.append(f" {_in_words(child, depth + 1)} ")
         elif not _hidden(child):
-            inner = _flat(child, depth + 1)
+            inner = _inline(child, depth + 1, "".join(out)) if child.tag == "sup" else _flat(child, depth + 1)
             out.append(inner if child.tag in _INLINE else f" {inner} ")
     return "".join(out)
+
+
+def _inline(node: LexborNode, depth: int, before: str) -> str:
+    """The words of an inline element after `before`: a power has `^` in front (10^-3, m^2); marks of notes (in links or
+    brackets) and ordinals (1st) stay as they are."""
+    inner = _flat(node, depth)
+    if node.tag != "sup" or node.css_first("a") is not None or not before.strip():
+        return inner
+    return power(inner)
+
+
+def _in_words(table: LexborNode, depth: int) -> str:
+    """A table inside a cell, in a line: cells apart by spaces, rows by semicolons."""
+    rows = (" ".join(text for cell in row if (text := _tidy(_flat(cell, depth)))) for row in _rows(table))
+    return "；".join(row.replace("\n", " ") for row in rows if row)
 
 
 def _tidy(inline: str) -> str:
@@ -192,7 +192,7 @@ def _blocks(node: LexborNode, depth: int = 0) -> list[str]:
         elif _hidden(child):
             continue
         elif tag in _INLINE or depth > _DEEP:
-            inline.append(_flat(child, depth))
+            inline.append(_inline(child, depth, "".join(inline) if tag == "sup" else ""))
         else:
             flush()
             out.extend(_block(child, tag, depth + 1))
@@ -204,8 +204,11 @@ def _block(node: LexborNode, tag: str, depth: int) -> list[str]:
     if tag in _HEADINGS:
         text = _tidy(_flat(node, depth)).replace("\n", " ")
         return [f"{'#' * _HEADINGS[tag]} {text}"] if text else []
-    if tag in ("ul", "ol"):
-        return _list(node, tag == "ol", depth)
+    if tag == "button":
+        text = _tidy(_flat(node, depth)).replace("\n", " ")
+        return [f"### {text}"] if text else []
+    if tag in ("ul", "ol", "menu"):
+        return _list(node, depth)
     if tag == "dl":
         return _definitions(node, depth)
     if tag == "pre":
@@ -220,16 +223,28 @@ def _block(node: LexborNode, tag: str, depth: int) -> list[str]:
     return _blocks(node, depth)
 
 
-def _list(node: LexborNode, ordered: bool, depth: int) -> list[str]:
+def _list(node: LexborNode, depth: int) -> list[str]:
+    """A list with the numbers that a browser shows: `start`, `value`, `reversed` and `type` are kept."""
     lines: list[str] = []
-    for child in node.iter():
-        if _hidden(child):
-            continue
+    items = [child for child in node.iter() if not _hidden(child)]
+    step = -1 if "reversed" in node.attributes else 1
+    at = _whole(node.attributes.get("start"), len(items) if step < 0 else 1)
+    for child in items:
         inner = _NESTED.sub("\n", "\n\n".join(_blocks(child, depth)))
-        if inner:
-            mark = f"{len(lines) + 1}. " if ordered else "- "
-            lines.append(mark + re.sub(r"\n(?=.)", "\n" + " " * len(mark), inner))
+        if child.tag == "li":
+            at = _whole(child.attributes.get("value"), at)
+        if not inner:
+            continue
+        shown = number(at, _NUMBERED.get(node.attributes.get("type") or "", "decimal"))
+        at += step
+        mark = f"{shown}. " if node.tag == "ol" else "- "
+        lines.append(mark + re.sub(r"\n(?=.)", "\n" + " " * len(mark), inner))
     return ["\n".join(lines)] if lines else []
+
+
+def _whole(said: str | None, otherwise: int) -> int:
+    found = re.fullmatch(r"\s*([+-]?\d{1,9})\s*", said or "")
+    return int(found[1]) if found else otherwise
 
 
 def _definitions(node: LexborNode, depth: int) -> list[str]:
@@ -246,14 +261,64 @@ def _definitions(node: LexborNode, depth: int) -> list[str]:
     return ["\n".join(lines)] if lines else []
 
 
-def _table(node: LexborNode, depth: int) -> list[str]:
+def _rows(table: LexborNode) -> list[list[LexborNode]]:
+    """The cells of each row of a table, those of tables inside it not among them."""
     rows = []
-    for row in node.css("tr"):
-        cells = [cell for cell in row.iter() if cell.tag in ("td", "th") and not _hidden(cell)]
-        if cells:
-            rows.append([_tidy(_flat(cell, depth)).replace("\n", " ").replace("|", r"\|") for cell in cells])
-    if not any(any(row) for row in rows):
-        return []
-    width = max(len(row) for row in rows)
-    lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
-    return ["\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])]
+    for child in table.iter():
+        parts = child.iter() if child.tag in ("thead", "tbody", "tfoot") else [child]
+        for row in parts:
+            if row.tag == "tr" and not _hidden(row):
+                rows.append([cell for cell in row.iter() if cell.tag in ("td", "th") and not _hidden(cell)])
+    return rows
+
+
+def _table(node: LexborNode, depth: int) -> list[str]:
+    """A table as Markdown below its caption; one that only lays out a page, as the blocks of its cells."""
+    rows = _rows(node)
+    caption = next((child for child in node.iter() if child.tag == "caption" and not _hidden(child)), None)
+    blocks = [_tidy(_flat(caption, depth))] if caption is not None else []
+    if _lays_out(node, rows):
+        return blocks + [block for row in rows for cell in row for block in _blocks(cell, depth)]
+    texts, heads = _grid(rows, depth)
+    if heads > 1:
+        joined = ["-".join(dict.fromkeys(filter(None, column))) for column in zip(*texts[:heads], strict=True)]
+        texts = [joined, *texts[heads:]]
+    made = table(texts)
+    return [block for block in [*blocks, made] if block]
+
+
+def _lays_out(node: LexborNode, rows: list[list[LexborNode]]) -> bool:
+    """Whether a table is there for its looks: it says so, is one cell, or holds tables or headings and has no head."""
+    cells = [cell for row in rows for cell in row]
+    if node.attributes.get("role") in ("presentation", "none") or len(cells) == 1:
+        return True
+    if any(cell.tag == "th" for cell in cells):
+        return False
+    return node.css_first("td table, td h1, td h2, td h3, td h4, td form") is not None
+
+
+def _grid(rows: list[list[LexborNode]], depth: int) -> tuple[list[list[str]], int]:
+    """The texts of a table, row by column, a merged cell in each of its places; and how many rows are its head."""
+    placed: list[dict[int, str]] = [{} for _ in rows]
+    for at, row in enumerate(rows):
+        column = 0
+        for cell in row:
+            while column in placed[at]:
+                column += 1
+            text = _tidy(_flat(cell, depth)).replace("\n", " ")
+            wide = min(max(_whole(cell.attributes.get("colspan"), 1), 1), _CELLS) if len(row) > 1 else 1
+            high = _whole(cell.attributes.get("rowspan"), 1) or len(rows)
+            for below in placed[at : at + min(max(high, 1), _CELLS)]:
+                for over in range(column, column + wide):
+                    below.setdefault(over, text)
+            column += wide
+    width = max((max(row, default=-1) + 1 for row in placed), default=0)
+    heads = 0
+    while heads < len(rows) and rows[heads] and all(cell.tag == "th" for cell in rows[heads]):
+        heads += 1
+    heads = heads if heads < len(rows) and (heads < 2 or _merged(rows[:heads])) else 1
+    return [[row.get(column, "") for column in range(width)] for row in placed], heads
+
+
+def _merged(rows: list[list[LexborNode]]) -> bool:
+    return any("colspan" in cell.attributes or "rowspan" in cell.attributes for row in rows for cell in row)

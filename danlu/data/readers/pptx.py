@@ -1,8 +1,8 @@
 """PowerPoint (.pptx): slides in order, each with its title, texts, lists, tables, charts, diagrams and notes.
 
 `meta["slides"]` is [[name, start, end], …]. The speaker's notes stand below their slide as a quotation. Hidden slides
-are left out; `meta["hidden"]` names them. Not covered: text in pictures, comments, masters and footers, animations, the
-order of shapes by place (they come as the file has them, the title first).
+are left out; `meta["hidden"]` names them. Shapes are read by their place on the slide, the title first. Not covered:
+text in pictures, comments, masters and footers, animations.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any
 from danlu.data.readers import Reading, Unreadable, sound
 from danlu.data.readers.grid import table
 from danlu.data.readers.omml import latex
+from danlu.data.readers.order import Box, reading_order
 from danlu.data.readers.package import Package
+from danlu.data.readers.symbols import joined_powers, power, shown
 from danlu.data.readers.tree import below, child, chosen, local, value, words
 
 _TITLES = ("title", "ctrTitle")
@@ -29,8 +31,8 @@ def read(data: bytes) -> Reading:
         meta: dict[str, Any] = package.properties()
         slides = list(_slides(package))
     text, spans, titles, hidden = "", [], [], []
-    for number, (shown, title, blocks) in enumerate(slides, 1):
-        if not shown:
+    for number, (visible, title, blocks) in enumerate(slides, 1):
+        if not visible:
             hidden.append(title or str(number))
             continue
         parts = [f"# {title}"] * bool(title) + blocks
@@ -66,6 +68,7 @@ class _Slide:
     def __init__(self, package: Package, path: str) -> None:
         self.package = package
         self.relations = package.relations(path)
+        self.inherited = _inherited(package, self.relations)
 
     def read(self, root: Any) -> tuple[str, list[str]]:
         self.title = ""
@@ -80,7 +83,8 @@ class _Slide:
         return self.title, blocks
 
     def shapes(self, parent: Any) -> Iterator[str]:
-        for shape in parent if parent is not None else ():
+        """The texts of the shapes below `parent`, by place; a shape without a place comes after the one before it."""
+        for shape in self.placed(parent):
             tag = local(shape)
             if tag in ("sp", "cxnSp"):
                 kind = _placeholder(shape)
@@ -99,6 +103,17 @@ class _Slide:
             elif tag == "AlternateContent":
                 yield from self.shapes(chosen(shape))
 
+    def placed(self, parent: Any) -> list[Any]:
+        shapes: list[list[Any]] = []
+        boxes: list[Box] = []
+        for shape in parent if parent is not None else ():
+            box = _box(shape) or self.inherited.get(_placed_by(shape))
+            if box is not None or not shapes:
+                shapes.append([])
+                boxes.append(box or Box(0, 0, 0, 0))
+            shapes[-1].append(shape)
+        return [shape for at in reading_order(boxes) for shape in shapes[at]]
+
     def graphic(self, frame: Any) -> Iterator[str]:
         for grid in below(frame, "tbl"):
             made = table([_cell(each) for each in row if local(each) == "tc"] for row in grid if local(row) == "tr")
@@ -110,6 +125,41 @@ class _Slide:
                 part = self.package.part(path) if path else None
                 if part is not None:
                     yield from _chart(part) if tag == "chart" else _diagram(part)
+
+
+def _inherited(package: Package, relations: dict[str, tuple[str, str]]) -> dict[str, Box]:
+    """The places that a slide's layout, and above it the master, give their placeholders: by number and by kind."""
+    found: dict[str, Box] = {}
+    for above in ("slideLayout", "slideMaster"):
+        path = next((path for kind, path in relations.values() if kind == above), "")
+        part = package.part(path) if path else None
+        if part is None:
+            break
+        for shape in below(part, "sp"):
+            box = _box(shape)
+            if box is not None and _placeholder(shape):
+                found.setdefault(_placed_by(shape), box)
+                found.setdefault(_placeholder(shape), box)
+        relations = package.relations(path)
+    return found
+
+
+def _placed_by(shape: Any) -> str:
+    """What a placeholder takes its place from: its number, else its kind; empty for any other shape."""
+    mark = next(iter(below(shape, "ph")), None)
+    return "" if mark is None else value(mark, "idx") or _placeholder(shape)
+
+
+def _box(shape: Any) -> Box | None:
+    """Where a shape says that it stands, in EMU."""
+    settings = next((each for each in shape if local(each) in ("spPr", "grpSpPr", "xfrm")), None)
+    frame = settings if settings is None or local(settings) == "xfrm" else child(settings, "xfrm")
+    numbers = [value(child(frame, "off"), name) for name in "xy"] if frame is not None else []
+    numbers += [value(child(frame, "ext"), name) for name in ("cx", "cy")] if frame is not None else []
+    if len(numbers) < 4 or not all(re.fullmatch(r"-?\d{1,12}", number) for number in numbers):
+        return None
+    left, top, width, height = map(int, numbers)
+    return Box(left, top, left + width, top + height)
 
 
 def _placeholder(shape: Any) -> str:
@@ -129,7 +179,7 @@ def _paragraphs(body: Any, listed: bool) -> str:
     out, numbers = "", [0] * 10
     before = False
     for paragraph in below(body, "p"):
-        text = "".join(_run(each) for each in paragraph).strip()
+        text = joined_powers("".join(_run(each) for each in paragraph)).strip()
         if not text:
             continue
         settings = child(paragraph, "pPr")
@@ -150,7 +200,11 @@ def _paragraphs(body: Any, listed: bool) -> str:
 def _run(element: Any) -> str:
     tag = local(element)
     if tag in ("r", "fld"):
-        return "".join(each.text or "" for each in below(element, "t"))
+        text = "".join(each.text or "" for each in below(element, "t"))
+        settings = child(element, "rPr")
+        font = value(child(settings, "latin"), "typeface") or value(child(settings, "sym"), "typeface")
+        raised = value(settings, "baseline")
+        return power(text) if raised.isdigit() and int(raised) else shown(text, font)
     if tag == "br":
         return "\n"
     if tag in ("m", "AlternateContent"):

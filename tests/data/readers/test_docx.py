@@ -176,3 +176,46 @@ def test_numbers_as_word_shows_them(value, format, shown):
 
 def test_chinese_numbers_are_all_different():
     assert len({chinese(value) for value in range(1, 10_000)}) == 9_999
+
+
+def run(text, settings=""):
+    return f"<w:r><w:rPr>{settings}</w:rPr><w:t xml:space='preserve'>{text}</w:t></w:r>"
+
+
+WINGDINGS = "<w:rFonts w:ascii='Wingdings' w:hAnsi='Wingdings'/>"
+RAISED = "<w:vertAlign w:val='superscript'/>"
+BOX = "<w:r><w:fldChar w:fldCharType='begin'><w:ffData><w:checkBox>{}</w:checkBox></w:ffData></w:fldChar></w:r>"
+
+
+@pytest.mark.parametrize(
+    ("runs", "shown"),
+    [
+        ("<w:r><w:sym w:font='Wingdings 2' w:char='F052'/></w:r>", "同意 ☑"),
+        ("<w:r><w:sym w:font='Wingdings' w:char='F0A8'/></w:r>", "同意 ☐"),
+        ("<w:r><w:sym w:font='Wingdings' w:char='FE'/></w:r>", "同意 ☑"),
+        ("<w:r><w:sym w:font='Symbol' w:char='F0B3'/></w:r>" + run("5"), "同意 ≥5"),
+        ("<w:r><w:sym w:font='Wingdings' w:char='F0FF'/></w:r>", "同意 \ufffd"),
+        (run("þo", WINGDINGS), "同意 ☑☐"),
+        (run("\uf0fe是", WINGDINGS), "同意 ☑是"),
+        (BOX.format("<w:default w:val='0'/>"), "同意 ☐"),
+        (BOX.format("<w:default w:val='0'/><w:checked/>"), "同意 ☑"),
+        (run("10") + run("-3", RAISED), "同意 10^-3"),
+        (run("10") + run("-", RAISED) + run("3", RAISED), "同意 10^-3"),
+        (run("1") + run("st", RAISED), "同意 1st"),
+    ],
+)
+def test_what_type_alone_says_is_text(runs, shown):
+    assert text(f"<w:p>{run('同意 ')}{runs}</w:p>") == shown
+
+
+def test_a_table_in_a_cell_is_a_line():
+    def rows(*lines):
+        return (
+            "<w:tbl>"
+            + "".join(f"<w:tr>{''.join(f'<w:tc>{cell}</w:tc>' for cell in row)}</w:tr>" for row in lines)
+            + ("</w:tbl>")
+        )
+
+    inner = rows((p("郵件"), p("隔日")), (p("貨件"), p("三日")))
+    made = text(rows((p("項目"), p("說明")), (p("國內"), p("見內表") + inner + p("表後"))))
+    assert made.split("\n")[-1] == "| 國內 | 見內表 郵件 隔日；貨件 三日 表後 |"

@@ -210,3 +210,25 @@ def test_formats_that_changed_places():
     assert reason(xlsx.read, show) == "broken-xlsx"
     assert reason(odt.read, word) == "broken-odt"
     assert reason(epub_reader.read, show) == "broken-epub"
+
+
+def test_shapes_are_read_by_their_place():
+    """A real deck, written by python-pptx: placeholders take their places from the layout, boxes have their own."""
+    pptx_library = pytest.importorskip("pptx")
+    from pptx.util import Cm
+
+    deck = pptx_library.Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[3])
+    boxes = [("右下", 13, 13), ("左下", 1, 13), ("頁首說明", 1, 0)]
+    for text, left, top in boxes:
+        slide.shapes.add_textbox(Cm(left), Cm(top), Cm(10), Cm(1)).text_frame.text = text
+    slide.shapes.title.text = "年度計畫"
+    slide.placeholders[2].text_frame.text = "右欄"
+    slide.placeholders[1].text_frame.text = "左欄"
+    run = slide.placeholders[1].text_frame.paragraphs[0].add_run()
+    run.text = "2"
+    run.font._element.set("baseline", "30000")
+    file = io.BytesIO()
+    deck.save(file)
+    made = slides.read(file.getvalue()).text.replace("- ", "").split()
+    assert made == ["#", "年度計畫", "頁首說明", "左欄^2", "左下", "右欄", "右下"]
