@@ -48,6 +48,7 @@ _SKIPPED = 9.0
 _MENDED = 2**16
 
 _SAMPLE = 2**14
+_IN_WORDS = re.compile(rb"(?<![\x80-\xff])(?:(?<=[A-Za-z'])[\x80-\xff]{1,2}|[\x80-\xff]{1,2}(?=[A-Za-z]))(?![\x80-\xff])")
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _QUOTES = frozenset(b"\x80\x85\x91\x92\x93\x94\x95\x96\x97\xa0\xa1\xa3\xa7\xa9\xab\xae\xb0\xb7\xbb\xbf")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -264,7 +265,7 @@ def _western(data: bytes) -> tuple[str, str] | None:
     """Windows-1252, where bytes beyond ASCII are few, stand among ASCII letters and are letters or quotes."""
     runs = _HIGH.findall(data)
     high = b"".join(runs)
-    if not high or len(high) > 0.25 * len(data) or sum(len(run) <= 2 for run in runs) < 0.9 * len(runs):
+    if not high or len(high) > 0.25 * len(data) or len(_IN_WORDS.findall(data)) < 0.7 * len(runs):
         return None
     fitting = sum(byte >= 0xC0 or byte in _QUOTES for byte in high)
     text = _read(data, "cp1252") if fitting >= 0.7 * len(high) else None

@@ -93,6 +93,7 @@ READERS: dict[str, str] = {
     ".webp": "image",
     ".bmp": "image",
     ".json": "json",
+    ".geojson": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",

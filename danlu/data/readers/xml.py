@@ -6,15 +6,20 @@ are refused (`danlu.data.readers.tree`). Not covered: what the elements mean, st
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from danlu.data.readers import Reading, Unreadable, sound
+from danlu.data.readers.text import decoded
 from danlu.data.readers.tree import below, properties, tree, words
+
+_DECLARATION = re.compile(r"^\s*<\?xml\b[^>]*\?>")
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def read(data: bytes) -> Reading:
     """Raises Unreadable "broken-xml", "xml-entities", "too-deep", "too-large", "empty"."""
-    if not data.strip():
-        raise Unreadable("empty", f"{len(data)} byte(s), nothing but white space")
-    root = tree(data, "the file")
+    root, told = parsed(data)
     paragraphs: list[str] = []
     todo = [root]
     while todo:
@@ -25,6 +30,13 @@ def read(data: bytes) -> Reading:
             todo.extend(reversed(element))
     if not paragraphs:
         raise Unreadable("empty", "no element holds a text")
-    meta = {key: value for key, value in properties(root).items() if key != "title"}
+    meta = {**told, **{key: value for key, value in properties(root).items() if key != "title"}}
     title = words(next(below(root, "title"), None))
     return Reading(sound("\n\n".join(paragraphs)) + "\n", sound(title)[:300], meta)
+
+
+def parsed(data: bytes) -> tuple[Any, dict[str, Any]]:
+    """(the root element, what `text.decoded` tells). The text is decoded here, not by the XML library, which refuses a
+    file for one byte, and Big5 for what Microsoft and Hong Kong added to it; control characters are left out."""
+    text, meta = decoded(data)
+    return tree(_ILLEGAL.sub("", _DECLARATION.sub("", text)).strip().encode(), "the file"), meta
