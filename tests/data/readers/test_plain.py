@@ -205,7 +205,8 @@ def test_gzip_is_what_is_in_it(told):
     cut = gzip.compress(lines.encode())[:-9]
     assert reason(told, "b.jsonl.gz", cut) == "broken-gzip"
     assert reason(told, "c.txt.gz", b"no gzip") == "broken-gzip"
-    assert reason(told, "d.tar.gz", gzip.compress(b"x")) == "unsupported-format"
+    assert [item.reason for item in told("d.tar.gz", gzip.compress(b"x"))] == ["broken-tar"]
+    assert reason(told, "e.nothing.gz", gzip.compress(b"x")) == "unsupported-format"
 
 
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
