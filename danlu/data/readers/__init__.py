@@ -7,12 +7,13 @@
 | html | .html .htm .xhtml | one document: the main text as Markdown |
 | pdf | .pdf | one document, its pages told; scanned pages through OCR |
 | docx, pptx, xlsx, odt, epub | Word, PowerPoint, Excel, OpenDocument, books | one document as Markdown |
+| doc, rtf | .doc .rtf | Word 97–2003, Rich Text: one document as Markdown |
 | image | .png .jpg .tiff .webp … | one document, through OCR |
 | json | .json .geojson | a document for each record or feature, or one for the whole |
 | jsonl | .jsonl .ndjson | a document for each line |
 | csv | .csv .tsv | a document for each row that has a text, else tables as Markdown |
 | parquet | .parquet | a document for each row |
-| email | .eml .mbox | a document for each message, and its attachments through these readers |
+| email, msg | .eml .mbox .msg | a document for each message, and its attachments through these readers |
 | notebook | .ipynb | one document: Markdown cells, code fenced, what it printed |
 | subtitles | .srt .vtt | one document: what is said, without times |
 | po | .po .pot | one document: the translations (gettext) |
@@ -79,6 +80,8 @@ READERS: dict[str, str] = {
     ".xhtml": "html",
     ".pdf": "pdf",
     ".docx": "docx",
+    ".doc": "doc",
+    ".rtf": "rtf",
     ".pptx": "pptx",
     ".xlsx": "xlsx",
     ".xlsm": "xlsx",
@@ -104,6 +107,7 @@ READERS: dict[str, str] = {
     ".parquet": "parquet",
     ".eml": "email",
     ".mbox": "email",
+    ".msg": "msg",
     ".srt": "subtitles",
     ".vtt": "subtitles",
     ".po": "po",
