@@ -47,7 +47,7 @@ _SHOWN = 10
 _NOTES = {
     "undecodable": (
         "Damaged text",
-        "U+FFFD stands in {times} place(s) of {documents} document(s) for bytes that mean nothing (`meta.undecodable`).",
+        "U+FFFD stands in {times} place(s) of {documents} document(s) for bytes that mean nothing.",
     ),
     "formulas_without_value": (
         "Formulas without a value",
@@ -128,8 +128,8 @@ class Batch:
 @dataclass
 class Counts:
     """What was brought. `kinds` is by format and encoding, tab between: [documents, characters]; `licences` by root
-    are those that documents state themselves; `notes` by the name in `_NOTES`: [documents, times]; `first` tells the first
-    drops."""
+    are those that documents state themselves; `notes` by the name in `_NOTES`: [documents, times]; `first` tells the
+    first drops."""
 
     documents: int = 0
     reasons: Counter[str] = field(default_factory=Counter)

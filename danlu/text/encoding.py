@@ -2,11 +2,12 @@
 
 `decode` is exact: every byte means something, and `encode` gives the same bytes back. `salvage` keeps a text that is
 damaged: lines of other encodings are read in theirs, and what means nothing is U+FFFD, counted. A text is, in this
-order, what its mark says; UTF-8 where it is UTF-8; what it declares (`danlu.text.charset`), unless it evidently reads as
-something else; the encoding under which it is most plausible.
+order, what its mark says; UTF-8 where it is UTF-8; what it declares (`danlu.text.charset`), unless it evidently reads
+as something else; the encoding under which it is most plausible.
 
-Not covered: EUC-TW (named and refused), 8-bit encodings other than Windows-1252 that nothing declares (refused, never
-guessed), a few words in UTF-16 without a mark, and texts of fewer than about four Chinese characters in a legacy encoding, where Big5 and GB18030 can be equally plausible.
+Not covered: EUC-TW (refused), 8-bit encodings other than Windows-1252 that nothing declares (refused, never guessed), a
+few words in UTF-16 without a mark, and texts of fewer than about four Chinese characters in a legacy encoding, where
+Big5 and GB18030 can be equally plausible.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ _SKIPPED = 9.0
 _MENDED = 2**16
 
 _SAMPLE = 2**14
-_IN_WORDS = re.compile(rb"(?<![\x80-\xff])(?:(?<=[A-Za-z'])[\x80-\xff]{1,2}|[\x80-\xff]{1,2}(?=[A-Za-z]))(?![\x80-\xff])")
+_IN_WORDS = re.compile(
+    rb"(?<![\x80-\xff])(?:(?<=[A-Za-z'])[\x80-\xff]{1,2}|[\x80-\xff]{1,2}(?=[A-Za-z]))(?![\x80-\xff])"
+)
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _QUOTES = frozenset(b"\x80\x85\x91\x92\x93\x94\x95\x96\x97\xa0\xa1\xa3\xa7\xa9\xab\xae\xb0\xb7\xbb\xbf")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
@@ -76,8 +79,8 @@ _CONTROL = bytes({*range(32)} - {9, 10, 12, 13, 27})
 
 @dataclass(frozen=True)
 class Salvaged:
-    """A text, the codec of most of it, in how many places U+FFFD stands for bytes that mean nothing, and, of a text of several
-    encodings, how many lines beyond ASCII each of them read."""
+    """A text, the codec of most of it, in how many places U+FFFD stands for bytes that mean nothing, and, of a text of
+    several encodings, how many lines beyond ASCII each of them read."""
 
     text: str
     encoding: str
@@ -152,7 +155,7 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def _line(line: bytes, main: str) -> tuple[str, str]:
-    """A line in UTF-8 where it is UTF-8, though damaged; else in the `main` encoding, unless another reads it better."""
+    """A line in UTF-8 where it is UTF-8, though damaged; else in the `main` encoding, unless another reads better."""
     if (text := _read(line, "utf-8")) is not None:
         return text, "utf-8"
     text = line.decode("utf-8", "replace")
@@ -304,7 +307,12 @@ def _wide(data: bytes) -> tuple[str, str] | None:
         if len(data) % unit or (text := _read(head[: len(head) - 4 * (len(head) < len(data))], name)) is None:
             continue
         marked = any(mark in text for mark in " \n。，") or (len(text) >= 8 and plausibility(text) >= _SURE)
-        if marked and len(_TEXT.findall(text)) >= 0.95 * len(text) and (whole := _read(data, name)) is not None and "\0" not in whole:
+        if (
+            marked
+            and len(_TEXT.findall(text)) >= 0.95 * len(text)
+            and (whole := _read(data, name)) is not None
+            and "\0" not in whole
+        ):
             return whole, name
     return None
 

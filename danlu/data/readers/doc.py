@@ -1,4 +1,4 @@
-"""Word 97–2003 (.doc): paragraphs, headings, tables, footnotes and text boxes as Markdown, by the piece table ([MS-DOC]).
+"""Word 97–2003 (.doc): paragraphs, headings, tables, footnotes and text boxes as Markdown ([MS-DOC]).
 
 What is called .doc but is Rich Text, a web page or a .docx goes to its own reader. Headings are those of the built-in
 styles. Left out: headers, footers, comments, the instructions of fields. Not covered: Word 6 and 95 beyond their plain

@@ -1,8 +1,9 @@
 """E-mail: .eml is one message, .mbox many; a document for each, and its attachments through their own readers.
 
 The title is the subject, the author the sender, the date the message's own. The text is the plain body, else the HTML
-one through the HTML reader. An attachment's part is `attachment 1 name.pdf`, below its message. Encoded words that are cut inside a
-character and raw bytes in headers are read (`danlu.data.readers.headers`). Not covered: encrypted or signed content (the signature is not looked at), threads, quoted replies (they stay in the text).
+one through the HTML reader. An attachment's part is `attachment 1 name.pdf`, below its message. Encoded words that are
+cut inside a character and raw bytes in headers are read (`danlu.data.readers.headers`). Not covered: encrypted or
+signed content (the signature is not looked at), threads, quoted replies (they stay in the text).
 """
 
 from __future__ import annotations

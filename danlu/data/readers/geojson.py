@@ -12,8 +12,9 @@ from typing import Any
 
 from danlu.data.readers.fields import layout
 
-DESCRIBED = tuple(
-    "說明 描述 簡介 介紹 敘述 內容說明 description desc popupContent 備註 说明 简介 介绍 remarks note".split()
+DESCRIBED = (
+    *("說明", "描述", "簡介", "介紹", "敘述", "內容說明", "description", "desc", "popupContent", "備註"),
+    *("说明", "简介", "介绍", "remarks", "note"),
 )
 
 

@@ -68,7 +68,11 @@ def _broken(error: Exception) -> bool:
 def _opened(packed: IO[bytes], packing: str) -> Any:
     if packing == ".zst":
         return need("backports.zstd", "office").ZstdFile(packed)
-    return gzip.GzipFile(fileobj=packed) if packing == ".gz" else {".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}[packing](packed)
+    return (
+        gzip.GzipFile(fileobj=packed)
+        if packing == ".gz"
+        else {".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}[packing](packed)
+    )
 
 
 def _told(found: Reading | Bad, format: str, name: str = "") -> Reading | Bad:

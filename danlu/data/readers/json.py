@@ -65,7 +65,9 @@ def records(value: Any, how: How) -> Iterator[tuple[str, Any]] | None:
 
 
 def parse(data: bytes) -> tuple[Any, dict[str, int]]:
-    """(the value, {"undecodable": …} where bytes of it mean nothing). Raises Unreadable "broken-json", "too-deep", and as `text.decoded` does."""
+    """(the value, {"undecodable": …} where bytes of it mean nothing).
+
+    Raises Unreadable "broken-json", "too-deep", and as `text.decoded` does."""
     fast = need("orjson", "data")
     try:
         return fast.loads(data), {}

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from danlu.data.guard import alive
 from danlu.data.readers import READERS, Bad, How, Reading, Unreadable, module, one
 
+
 class Named(Protocol):
     """A member of an archive, with why it is refused (`reason`, `detail`), if it is."""
 

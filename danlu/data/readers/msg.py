@@ -12,7 +12,6 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from danlu.data.readers import USUAL, Bad, How, Reading, Unreadable, bounded, html, rtf, sound
 from danlu.data.readers.headers import told as told_bytes

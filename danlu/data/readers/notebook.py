@@ -1,7 +1,7 @@
 """Jupyter notebooks (.ipynb, format 3 and 4): Markdown cells as they are, code cells fenced, their text outputs below.
 
-The title is that of the metadata, else the first heading. Outputs are what was printed or shown as plain text, cut after
-`SHOWN` characters; pictures, HTML and errors' traces are left out. Not covered: widgets, attachments.
+The title is that of the metadata, else the first heading. Outputs are what was printed or shown as plain text, cut
+after `SHOWN` characters; pictures, HTML and errors' traces are left out. Not covered: widgets, attachments.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def _cells(value: Any) -> list[Any]:
         raise Unreadable("broken-ipynb", "JSON, but no notebook: it has no nbformat")
     sheets = value.get("worksheets")
     held = [value, *sheets] if isinstance(sheets, list) else [value]
-    return [cell for each in held if isinstance(each, dict) for cell in _list(each.get("cells")) if isinstance(cell, dict)]
+    return [
+        cell for each in held if isinstance(each, dict) for cell in _list(each.get("cells")) if isinstance(cell, dict)
+    ]
 
 
 def _blocks(cell: dict[str, Any], language: str) -> Iterator[str]:

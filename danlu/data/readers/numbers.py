@@ -4,14 +4,15 @@
     shown("45296", '[$-404]e"年"m"月"d"日"') == "113年1月5日"
 
 Colours are left out, as is the space that only aligns (`_x`, `*x`, `?`). Dates that follow the reader's own region
-(formats 14 and 22) are ISO 8601. Years of the Republic are those of the locale 404 and its like. A format that cannot be
-applied, or a date before 1900, gives the plain number. Not covered: numerals in words (`[DBNum1]`), eras of other
+(formats 14 and 22) are ISO 8601. Years of the Republic are those of the locale 404 and its like. A format that cannot
+be applied, or a date before 1900, gives the plain number. Not covered: numerals in words (`[DBNum1]`), eras of other
 calendars, the sections for text.
 """
 
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
@@ -42,8 +43,21 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _CONDITION = re.compile(r"(<=|>=|<>|<|>|=)(-?\d+(?:\.\d+)?)$")
-_MONTHS = "January February March April May June July August September October November December".split()
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _LAST = 2_958_466
 Token = tuple[str, str]
 
@@ -72,7 +86,9 @@ def plain(raw: str) -> str:
     """A number without a format: whole ones in full, others in up to 15 digits."""
     number = Decimal(raw.strip())
     if number == number.to_integral_value() and abs(number) < Decimal(10) ** 21:
-        return f"{number.to_integral_value():f}".replace("-0", "0") if number == 0 else f"{number.quantize(Decimal(1)):f}"
+        return (
+            f"{number.to_integral_value():f}".replace("-0", "0") if number == 0 else f"{number.quantize(Decimal(1)):f}"
+        )
     return f"{float(number):.15g}"
 
 
@@ -277,7 +293,7 @@ def _minutes(tokens: Sequence[Token]) -> list[Token]:
 
 
 def _fraction_of_seconds(tokens: Sequence[Token]) -> int:
-    pairs = zip(tokens, tokens[1:], strict=False)
+    pairs = itertools.pairwise(tokens)
     return next((len(text) for mark, (kind, text) in pairs if mark == ("mark", ".") and kind == "digits"), 0)
 
 

@@ -16,17 +16,21 @@ from danlu.data.readers import Reading, Unreadable, sound
 from danlu.data.readers.grid import table
 
 DEEPEST = 1000
-_TOKEN = re.compile(rb"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\(.)|([{}])|[\r\n]+|([^\\{}\r\n]+)", re.DOTALL)
+_TOKEN = re.compile(
+    rb"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\(.)|([{}])|[\r\n]+|([^\\{}\r\n]+)", re.DOTALL
+)
 _CHARSETS = {
     0: "cp1252", 77: "mac_roman", 128: "cp932", 129: "cp949", 134: "gb18030", 136: "cp950", 161: "cp1253",
-    162: "cp1254", 163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250",
+    162: "cp1254", 163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874",
+    238: "cp1250",
 }  # fmt: skip
 _WIDE = ("cp950", "gb18030", "cp936", "cp932", "cp949")
-_SKIPPED = frozenset(
-    "colortbl pict object header headerl headerr headerf footer footerl footerr footerf annotation atnid atnauthor xe tc "
-    "rxe fldinst nonshppict revtbl listtable listoverridetable rsidtbl generator filetbl themedata datastore upr".split()
-)
-_KEPT = frozenset("shptxt shpinst ud fldrslt".split())
+_WORDS = """
+colortbl pict object header headerl headerr headerf footer footerl footerr footerf annotation atnid atnauthor xe tc rxe
+fldinst nonshppict revtbl listtable listoverridetable rsidtbl generator filetbl themedata datastore upr
+"""
+_SKIPPED = frozenset(_WORDS.split())
+_KEPT = frozenset(["shptxt", "shpinst", "ud", "fldrslt"])
 _SPACES = {"tab": "\t", "line": "\n", "emdash": "—", "endash": "–", "bullet": "•", "lquote": "‘", "rquote": "’"}
 _SPACES |= {"ldblquote": "“", "rdblquote": "”", "emspace": " ", "enspace": " ", "qmspace": " ", "softline": "\n"}
 _SYMBOLS = str.maketrans({0xF0B7: "•", 0xF0A7: "▪", 0xF0FE: "☑", 0xF0FD: "☒", 0xF0A8: "☐", 0xF06F: "☐", 0xF0FC: "✓"})

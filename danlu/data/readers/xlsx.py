@@ -119,7 +119,7 @@ def _sheets(package: Package, told: Told) -> Iterator[tuple[str, bool, list[str]
     """(name, whether it is shown, its blocks) of each sheet."""
     main, book = package.main("workbook")
     relations = package.relations(main)
-    parts = {kind: name for kind, name in relations.values()}
+    parts = dict(relations.values())
     told.formats = _formats(package.part(parts.get("styles", "")))
     told.since_1904 = value(child(book, "workbookPr"), "date1904") in ("1", "true")
     told.strings = _strings(package, parts.get("sharedStrings", ""))

@@ -41,7 +41,9 @@ def ole(streams: dict[str, bytes]) -> bytes:
         small = kind == 2 and len(data) < 4096
         places.append(chain(data, 64, minifat, mini) if small else chain(data, 512, fat, sectors))
     places[0] = chain(bytes(mini), 512, fat, sectors)
-    minis = chain(struct.pack(f"<{len(minifat)}I", *minifat).ljust(-(-len(minifat) // 128) * 512, b"\xff"), 512, fat, sectors)
+    minis = chain(
+        struct.pack(f"<{len(minifat)}I", *minifat).ljust(-(-len(minifat) // 128) * 512, b"\xff"), 512, fat, sectors
+    )
     folder = b""
     for number, (name, kind, children, data) in enumerate(entries):
         raw = name.encode("utf-16-le")
@@ -49,7 +51,15 @@ def ole(streams: dict[str, bytes]) -> bytes:
         after = siblings[siblings.index(number) + 1] if siblings and siblings[-1] != number else _NONE
         size = len(mini) if not number else len(data)
         folder += raw.ljust(64, b"\0") + struct.pack(
-            "<HBBIII36xIQ", len(raw) + 2, kind, 1, _NONE, after, children[0] if children else _NONE, places[number], size
+            "<HBBIII36xIQ",
+            len(raw) + 2,
+            kind,
+            1,
+            _NONE,
+            after,
+            children[0] if children else _NONE,
+            places[number],
+            size,
         )
     first = chain(folder, 512, fat, sectors)
     needed = 1
@@ -66,7 +76,7 @@ def ole(streams: dict[str, bytes]) -> bytes:
 
 
 def doc(*paragraphs: tuple[str, int, bool, bool], narrow: str = "", notes: str = "", flags: int = 0x200) -> bytes:
-    """A Word document of (text with its mark, style, in a table, end of a row); `narrow` comes before them, in 8 bits."""
+    """A Word document of (text with its mark, style, in a table, end of a row); `narrow` before them in 8 bits."""
     wide = "".join(text for text, *_ in paragraphs) + notes
     count = len(narrow) + len(wide.encode("utf-16-le")) // 2
     head, start = 0x400, 0x800
@@ -103,7 +113,9 @@ def doc(*paragraphs: tuple[str, int, bool, bool], narrow: str = "", notes: str =
     return ole({"WordDocument": body, "1Table": clx + papx})
 
 
-def message(texts: dict[int, str | bytes], sent: int = 0, page: int = 950, prefix: str = "", header: int = 32) -> dict[str, bytes]:
+def message(
+    texts: dict[int, str | bytes], sent: int = 0, page: int = 950, prefix: str = "", header: int = 32
+) -> dict[str, bytes]:
     """The streams of an Outlook message; texts in Unicode, bytes in its code page."""
     fixed = bytes(header) + struct.pack("<HHIQ", 3, 0x3FFD, 6, page)
     fixed += struct.pack("<HHIQ", 0x40, 0x39, 6, sent) if sent else b""
@@ -134,6 +146,8 @@ def rar(files: dict[str, bytes], flags: int = 0) -> bytes:
     out = b"Rar!\x1a\x07\x00" + block(0x73, 0, bytes(6))
     for name, data in files.items():
         raw = name.encode()
-        told = struct.pack("<IIBIIBBHI", len(data), len(data), 3, zlib.crc32(data), 0x58000000, 29, 0x30, len(raw), 0o100644)
+        told = struct.pack(
+            "<IIBIIBBHI", len(data), len(data), 3, zlib.crc32(data), 0x58000000, 29, 0x30, len(raw), 0o100644
+        )
         out += block(0x74, 0x8000 | flags, told + raw) + data
     return out + block(0x7B, 0x4000, b"")
