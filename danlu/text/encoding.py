@@ -42,7 +42,7 @@ _NAMES = 0.4
 _CLEAR = 0.2
 _BIG5 = _LEGACY[:2]
 _MARGIN = 0.15
-_LOST = 0.05
+_LOST = 0.1
 """Most of the characters beyond ASCII that may be lost in a text that is kept."""
 
 _SKIPPED = 9.0
@@ -144,7 +144,7 @@ def _judged(text: str, told: Counter[str], refusal: ValueError) -> Salvaged:
     count, lost = sum(map(len, _BEYOND_ASCII.findall(text))), text.count("\ufffd")
     kept = text.replace("\ufffd", "")
     doubtful = _sense(kept, told.most_common(1)[0][0]) < _LIKELY
-    if "\0" in text or doubtful or lost > max(1, _LOST * count) or count <= lost:
+    if "\0" in text or doubtful or lost > max(2, _LOST * count) or count <= lost:
         raise refusal
     several = tuple(told.most_common()) if len(told) > 1 else ()
     return Salvaged(text, told.most_common(1)[0][0], lost, several)
@@ -184,6 +184,8 @@ def _sense(text: str, name: str) -> float:
     """How much a text reads like what its encoding is for, 0 to 1; `_LIKELY` where that is not known."""
     if name in _LEGACY:
         return plausibility(text)
+    if name in ("utf-16", "utf-32"):
+        return len(_TEXT.findall(text)) / max(len(text), 1)
     if name not in _FOREIGN:
         return _LIKELY
     letters = _beyond_ascii(text)

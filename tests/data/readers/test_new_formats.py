@@ -197,7 +197,8 @@ def test_rss_items_are_documents(told):
             "a.atom",
             '<feed xmlns="http://www.w3.org/2005/Atom"><title>甲</title><entry><title>一</title>'
             '<link rel="self" href="http://x/s"/>'
-            '<link href="http://x/1"/><content type="html">&lt;p&gt;內文一段。&lt;/p&gt;</content><summary>短</summary></entry></feed>',
+            '<link href="http://x/1"/><content type="html">&lt;p&gt;內文一段。&lt;/p&gt;</content>'
+            "<summary>短</summary></entry></feed>",
             "內文一段。\n",
             "http://x/1",
         ),

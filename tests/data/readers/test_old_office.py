@@ -39,7 +39,8 @@ def test_word_paragraphs_headings_and_tables():
     data = doc(plain("借書辦法\r", 1), plain("宏碁😀\x0b第二行\r"), plain("細則\r", 2), *row, *more, end, plain("末\r"))
     reading = word.read(data)
     assert reading.text == (
-        "# 借書辦法\n\n宏碁😀\n第二行\n\n## 細則\n\n| 項目 |  | 費用 |\n| --- | --- | --- |\n| 場地 大 | x | 700 |\n\n末\n"
+        "# 借書辦法\n\n宏碁😀\n第二行\n\n## 細則\n\n"
+        "| 項目 |  | 費用 |\n| --- | --- | --- |\n| 場地 大 | x | 700 |\n\n末\n"
     )
     assert reading.title == "借書辦法"
 
