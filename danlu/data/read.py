@@ -44,6 +44,17 @@ _LIGHT = frozenset({*_PLAIN, "html", "json", "jsonl", "csv", "po", "subtitles", 
 _INLINE = 2**22
 _PARCEL = 2**24
 _SHOWN = 10
+_NOTES = {
+    "undecodable": (
+        "Damaged text",
+        "U+FFFD stands in {times} place(s) of {documents} document(s) for bytes that mean nothing.",
+    ),
+    "formulas_without_value": (
+        "Formulas without a value",
+        "{times} cell(s) of {documents} document(s) hold a formula that was never calculated; the formula is shown.",
+    ),
+}
+"""What `meta` counts of a document that is not whole → title and words for the report."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -117,13 +128,15 @@ class Batch:
 @dataclass
 class Counts:
     """What was brought. `kinds` is by format and encoding, tab between: [documents, characters]; `licences` by root
-    are those that documents state themselves; `first` tells the first drops."""
+    are those that documents state themselves; `notes` by the name in `_NOTES`: [documents, times]; `first` tells the
+    first drops."""
 
     documents: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     kinds: dict[str, list[int]] = field(default_factory=dict)
     licences: dict[str, list[str]] = field(default_factory=dict)
     blank: int = 0
+    notes: dict[str, list[int]] = field(default_factory=dict)
     first: list[str] = field(default_factory=list)
 
     def document(self, document: Document) -> None:
@@ -132,6 +145,8 @@ class Counts:
         held[0] += 1
         held[1] += len(document.text)
         self.blank += document.meta.get("pages_without_text", 0)
+        for name in _NOTES:
+            self.note(name, [1, times] if (times := document.meta.get(name, 0)) else [0, 0])
 
     def drop(self, drop: Drop) -> None:
         self.reasons[drop.reason] += 1
@@ -142,10 +157,17 @@ class Counts:
         if licence not in (held := self.licences.setdefault(root, [])) and len(held) < _SHOWN:
             held.append(licence)
 
+    def note(self, name: str, more: list[int]) -> None:
+        if any(more):
+            held = self.notes.get(name, [0, 0])
+            self.notes[name] = [held[0] + more[0], held[1] + more[1]]
+
     def add(self, other: Counts) -> None:
         self.documents += other.documents
         self.reasons.update(other.reasons)
         self.blank += other.blank
+        for name, more in other.notes.items():
+            self.note(name, more)
         for kind, (documents, characters) in other.kinds.items():
             held = self.kinds.setdefault(kind, [0, 0])
             held[0] += documents
@@ -212,6 +234,9 @@ class Read(Step[ReadSettings]):
         out.table("What was read", ["format", "encoding", "documents", "characters"], rows)
         if total.blank:
             out.text("Pages without text", f"{total.blank} page(s) hold no text that could be read.")
+        for name, (documents, times) in sorted(total.notes.items()):
+            title, words = _NOTES[name]
+            out.text(title, words.format(times=times, documents=documents))
         characters = sum(characters for _, characters in total.kinds.values())
         out.metrics.update(documents=total.documents, characters=characters, dropped=dropped)
         for root in labels(self.settings.paths).values():

@@ -250,3 +250,15 @@ def test_messy_files_of_the_world(steps, opened, shared):
 def test_no_reader_lets_another_error_out(format, data):
     with contextlib.suppress(Unreadable):
         assert reader(format)(data).text.strip()
+
+
+def test_damage_is_counted_in_the_report(steps, opened, tmp_path):
+    text = "本館訂於五月一日舉辦週年慶活動，邀請全體讀者參加。"
+    (tmp_path / "a.txt").write_bytes(text.encode("big5")[:-1])
+    (tmp_path / "b.txt").write_bytes(b"\xff" + text.encode() + b"\xff\n")
+    (tmp_path / "c.txt").write_text(text, encoding="utf-8")
+    artifact = steps("data.read", paths=[tmp_path])
+    made = opened(artifact)
+    assert [document.meta.get("undecodable", 0) for document in made.documents] == [1, 2, 0]
+    report = [entry["text"] for entry in artifact.manifest["report"] if entry["type"] == "text"]
+    assert report == ["U+FFFD stands in 3 place(s) of 2 document(s) for bytes that mean nothing."]

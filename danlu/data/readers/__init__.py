@@ -7,17 +7,20 @@
 | html | .html .htm .xhtml | one document: the main text as Markdown |
 | pdf | .pdf | one document, its pages told; scanned pages through OCR |
 | docx, pptx, xlsx, odt, epub | Word, PowerPoint, Excel, OpenDocument, books | one document as Markdown |
+| doc, rtf | .doc .rtf | Word 97–2003, Rich Text: one document as Markdown |
 | image | .png .jpg .tiff .webp … | one document, through OCR |
-| json | .json | a document for each record, or one for the whole |
+| json | .json .geojson | a document for each record or feature, or one for the whole |
 | jsonl | .jsonl .ndjson | a document for each line |
 | csv | .csv .tsv | a document for each row that has a text, else tables as Markdown |
 | parquet | .parquet | a document for each row |
-| email | .eml .mbox | a document for each message, and its attachments through these readers |
+| email, msg | .eml .mbox .msg | a document for each message, and its attachments through these readers |
+| notebook | .ipynb | one document: Markdown cells, code fenced, what it printed |
 | subtitles | .srt .vtt | one document: what is said, without times |
 | po | .po .pot | one document: the translations (gettext) |
-| xml | .xml | one document: the text of the elements |
+| xml | .xml .rss .atom | one document: the text of the elements; of a feed one for each item (`feed`) |
 | zip | .zip | its members through these readers, also archives in archives (two deep) |
-| gzip | .gz | what is in it through these readers |
+| tar, sevenzip, rar | .tar .7z .rar | as zip; packed members of .rar where unrar, unar, 7z or bsdtar is installed |
+| gzip | .gz .bz2 .xz .zst .tgz … | what is in it through these readers |
 
 To add a format: write `danlu/data/readers/NAME.py`, add its suffixes to `READERS` and a row above, and test it in
 `tests/data/readers`. Its docstring says what is kept and what is not covered; libraries are imported inside functions,
@@ -77,6 +80,8 @@ READERS: dict[str, str] = {
     ".xhtml": "html",
     ".pdf": "pdf",
     ".docx": "docx",
+    ".doc": "doc",
+    ".rtf": "rtf",
     ".pptx": "pptx",
     ".xlsx": "xlsx",
     ".xlsm": "xlsx",
@@ -93,20 +98,37 @@ READERS: dict[str, str] = {
     ".webp": "image",
     ".bmp": "image",
     ".json": "json",
+    ".geojson": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
     ".tsv": "csv",
+    ".ipynb": "notebook",
     ".parquet": "parquet",
     ".eml": "email",
     ".mbox": "email",
+    ".msg": "msg",
     ".srt": "subtitles",
     ".vtt": "subtitles",
     ".po": "po",
     ".pot": "po",
     ".xml": "xml",
+    ".rss": "xml",
+    ".atom": "xml",
+    ".rdf": "xml",
     ".zip": "zip",
+    ".tar": "tar",
+    ".7z": "sevenzip",
+    ".rar": "rar",
     ".gz": "gzip",
+    ".tgz": "gzip",
+    ".bz2": "gzip",
+    ".tbz": "gzip",
+    ".tbz2": "gzip",
+    ".xz": "gzip",
+    ".txz": "gzip",
+    ".zst": "gzip",
+    ".tzst": "gzip",
 } | dict.fromkeys(_PLAIN.split(), "text")
 """Suffix (lower case) → module. The order is that in which they are told to the user."""
 

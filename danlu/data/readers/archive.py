@@ -159,12 +159,19 @@ def _name(info: zipfile.ZipInfo) -> str:
     return name.replace("\\", "/")
 
 
-def _problem(info: zipfile.ZipInfo, name: str, largest: int) -> tuple[str, str]:
+def unsafe(name: str) -> str:
+    """Why a member of this name (with `/`) is not read; empty when it is."""
     parts = name.split("/")
     if not name.strip() or name.startswith("/") or ":" in parts[0] or ".." in parts:
-        return "unsafe-name", "a name that leads out of the folder it would be unpacked to"
+        return "a name that leads out of the folder it would be unpacked to"
     if any(ord(character) < 32 or character == "\x7f" for character in name):
-        return "unsafe-name", "a name with control characters"
+        return "a name with control characters"
+    return ""
+
+
+def _problem(info: zipfile.ZipInfo, name: str, largest: int) -> tuple[str, str]:
+    if why := unsafe(name):
+        return "unsafe-name", why
     if stat.S_ISLNK(info.external_attr >> 16):
         return "unsafe-name", "a link"
     if info.flag_bits & 0x1:

@@ -31,9 +31,7 @@ def each(path: Path, how: How = USUAL) -> Iterator[Reading | Bad]:
     """Raises Unreadable, also after some rows: what came before stays."""
     csv.field_size_limit(LONGEST)
     with path.open("rb") as raw:
-        head = raw.read(_SAMPLE)
-        raw.seek(0)
-        file, meta = _text(path, raw, head)
+        file, meta = _text(path, raw)
         sample = file.read(_SAMPLE)
         if not sample.strip():
             raise Unreadable("empty", "nothing but white space")
@@ -41,8 +39,6 @@ def each(path: Path, how: How = USUAL) -> Iterator[Reading | Bad]:
         rows = csv.reader(_sane(file), delimiter="\t" if path.suffix == ".tsv" else delimiter(sample))
         try:
             yield from _documents(rows, how, meta)
-        except UnicodeDecodeError as error:
-            raise Unreadable("undecodable", f"begins as UTF-8, but: {error.reason}") from None
         except csv.Error as error:
             reason = "record-too-long" if "field larger" in str(error) else "broken-csv"
             raise Unreadable(reason, f"line {rows.line_num}: {error}") from None
@@ -100,16 +96,26 @@ def delimiter(sample: str) -> str:
     return max(",\t;|", key=score)
 
 
-def _text(path: Path, raw: io.BufferedReader, head: bytes) -> tuple[TextIO, dict[str, Any]]:
-    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+def _text(path: Path, raw: io.BufferedReader) -> tuple[TextIO, dict[str, Any]]:
+    if _utf8(raw):
+        return io.TextIOWrapper(raw, "utf-8-sig", newline=""), {"encoding": "utf-8"}
+    text, meta = decoded(bounded(path, LARGEST, "write it in UTF-8, which is read row by row"))
+    return io.StringIO(text, newline=""), meta
+
+
+def _utf8(raw: io.BufferedReader) -> bool:
+    """Whether the whole file is UTF-8, without NUL near its beginning."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    plain = b"\0" not in raw.read(_SAMPLE)
+    raw.seek(0)
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
+        while plain and (block := raw.read(2**20)):
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        wide = True
-    if wide or b"\0" in head:
-        text, meta = decoded(bounded(path, LARGEST, "write it in UTF-8, which is read row by row"))
-        return io.StringIO(text, newline=""), meta
-    return io.TextIOWrapper(raw, "utf-8-sig", newline=""), {"encoding": "utf-8"}
+        plain = False
+    raw.seek(0)
+    return plain
 
 
 def _sane(lines: Iterable[str]) -> Iterator[str]:

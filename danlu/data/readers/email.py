@@ -1,8 +1,9 @@
 """E-mail: .eml is one message, .mbox many; a document for each, and its attachments through their own readers.
 
 The title is the subject, the author the sender, the date the message's own. The text is the plain body, else the HTML
-one through the HTML reader. An attachment's part is `attachment 1 name.pdf`, below its message. Not covered: .msg,
-encrypted or signed content (the signature is not looked at), threads, quoted replies (they stay in the text).
+one through the HTML reader. An attachment's part is `attachment 1 name.pdf`, below its message. Encoded words that are
+cut inside a character and raw bytes in headers are read (`danlu.data.readers.headers`). Not covered: encrypted or
+signed content (the signature is not looked at), threads, quoted replies (they stay in the text).
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import IO, Any
 
 from danlu.data.readers import LONGEST, READERS, USUAL, Bad, How, Reading, Unreadable, bounded, html, sound
 from danlu.data.readers.fields import iso_date
+from danlu.data.readers.headers import filename, header
 from danlu.data.readers.member import inside
-from danlu.text.encoding import decode
+from danlu.data.readers.text import decoded
 
 LARGEST = 4 * LONGEST
 """Bytes of the longest message, attachments and all."""
@@ -26,6 +28,7 @@ LARGEST = 4 * LONGEST
 MOST = 1000
 """Most parts of a message."""
 
+_POLICY = email.policy.default.clone(refold_source="none")
 _FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 _SUFFIX = {"text/plain": ".txt", "text/html": ".html", "text/csv": ".csv", "message/rfc822": ".eml"}
 
@@ -71,7 +74,7 @@ def _message(data: bytes, how: How, part: str) -> Iterator[Reading | Bad]:
     if not data.strip():
         raise Unreadable("empty", "nothing but white space")
     try:
-        message = email.message_from_bytes(data, policy=email.policy.default)
+        message = email.message_from_bytes(data, policy=_POLICY)
         parts = list(_leaves(message))
     except (ValueError, LookupError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise Unreadable("broken-email", f"{type(error).__name__}: {error}"[:200]) from None
@@ -114,35 +117,29 @@ def _is_body(part: EmailMessage, kind: str) -> bool:
 def _document(message: EmailMessage, body: EmailMessage | None, part: str) -> Reading | Bad:
     if body is None:
         return Bad(part, "empty", "a message without a text")
-    data = _payload(body)
+    charset = _charset(body)
     try:
-        text = _decoded(data, body)
+        text, told = decoded(_payload(body), charset)
+        text = text.strip() + "\n"
         if body.get_content_type() == "text/html":
             text = html.read(text.encode("utf-8", "replace")).text
     except Unreadable as error:
         return Bad(part, error.reason, error.detail)
     if not text.strip():
         return Bad(part, "empty", "a message without a text")
-    meta: dict[str, Any] = {}
-    for name, header in (("author", "from"), ("date", "date")):
-        value = _header(message, header)
-        value = iso_date(value) if name == "date" else value
+    meta: dict[str, Any] = {name: told[name] for name in ("undecodable",) if name in told}
+    hint = charset or told["encoding"]
+    for name, value in (("author", header(message, "from", hint)), ("date", iso_date(header(message, "date")))):
         if value:
             meta[name] = value
-    return Reading(text, _header(message, "subject"), meta, part)
+    return Reading(text, header(message, "subject", hint), meta, part)
 
 
-def _decoded(data: bytes, part: EmailMessage) -> str:
-    """The text in the charset that the part states, else in the one that can be told."""
-    charset = part.get_content_charset() or ""
+def _charset(part: EmailMessage) -> str:
     try:
-        text = data.decode(charset)
-    except (LookupError, UnicodeDecodeError):
-        try:
-            text = decode(data)[0]
-        except ValueError as error:
-            raise Unreadable("undecodable", str(error)) from None
-    return sound(text).replace("\r\n", "\n").replace("\r", "\n").strip() + "\n"
+        return part.get_content_charset() or ""
+    except (ValueError, LookupError, TypeError, AttributeError, IndexError):
+        return ""
 
 
 def _payload(part: EmailMessage) -> bytes:
@@ -158,21 +155,14 @@ def _payload(part: EmailMessage) -> bytes:
     return found if isinstance(found, bytes) else b""
 
 
-def _header(message: EmailMessage, name: str) -> str:
-    """A header in one line, as far as it can be read: those of spam break every rule."""
-    try:
-        value = str(message.get(name) or "")
-    except (ValueError, LookupError, TypeError, AttributeError, IndexError, RecursionError):
-        return ""
-    return " ".join(sound(value).split())[:500]
-
-
 def _filename(part: EmailMessage, default: str = "message") -> str:
     """The name that the part was given, without any folder; else `default` with the suffix of its kind."""
     try:
         name = part.get_filename() or ""
     except (ValueError, LookupError, TypeError, AttributeError, IndexError):
         name = ""
+    if "=?" in name or "\ufffd" in sound(name):
+        name = filename(part)
     name = " ".join(sound(name).replace("\\", "/").rpartition("/")[2].split())[:200]
     kind = part.get_content_type()
     suffix = _SUFFIX.get(kind) or next((s for s in READERS if s[1:] == kind.rpartition("/")[2]), "")

@@ -97,6 +97,8 @@ def record(value: Any, how: How, part: str, raw: bytes = b"", **meta: Any) -> Re
         return Bad(part, "empty", f"nothing in {', '.join(known.texts)}")
     if len(text) > LONGEST:
         return Bad(part, "record-too-long", f"{len(text)} characters; {LONGEST} are read at most")
+    if meta.pop("undecodable", 0) and (lost := text.count("\ufffd")):
+        meta["undecodable"] = lost
     meta["sha256"] = hashlib.sha256(raw or text.encode()).hexdigest()
     meta |= _about(value, known)
     title = _line(value.get(known.title)) if known.title else ""

@@ -1,44 +1,78 @@
-"""gzip: what is in it through the reader of the suffix before `.gz`; JSON Lines are streamed, the rest read at once.
+"""Packed files (.gz .bz2 .xz .zst, and .tgz and its like): what is in one through the reader of its suffix.
 
-Not covered: TAR inside, several files one after another (they are read as one, as gzip defines).
+JSON Lines are streamed, the rest is read at once. Not covered: several files one after another (they are read as one,
+as gzip defines), Unix `compress` (.Z).
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any
 
 from danlu.data.readers import LARGEST, READERS, USUAL, Bad, How, Reading, Unreadable, jsonl
 from danlu.data.readers.member import inside
+from danlu.extras import need
 
 RATIO = 200
 """Most unpacked bytes for a packed one, beyond `_SMALL`; deflate reaches 1,032 where all is the same."""
 
 _SMALL = 2**24
-_BROKEN = (gzip.BadGzipFile, zlib.error, EOFError)
+_BROKEN = (gzip.BadGzipFile, zlib.error, EOFError, lzma.LZMAError, ValueError)
+_BY_NAME = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
+_TARS = {".tgz": ".gz", ".tbz": ".bz2", ".tbz2": ".bz2", ".txz": ".xz", ".tzst": ".zst"}
 
 
 def each(path: Path, how: How = USUAL) -> Iterator[Reading | Bad]:
     name = Path(how.source or path.name).name.rpartition("#")[2][: -len(path.suffix)]
+    suffix = path.suffix.lower()
+    packing = _TARS.get(suffix, suffix)
+    name += ".tar" if suffix in _TARS else ""
     inner = Path(name).suffix.lower()
     if READERS.get(inner) is None:
-        raise Unreadable("unsupported-format", f"{inner or 'no suffix'} inside .gz")
+        raise Unreadable("unsupported-format", f"{inner or 'no suffix'} inside {suffix}")
     try:
-        with path.open("rb") as packed, gzip.GzipFile(fileobj=packed) as unpacked:
+        with path.open("rb") as packed, _opened(packed, packing) as unpacked:
             source = io.BufferedReader(_Bounded(unpacked, path.stat().st_size), 2**20)
             if READERS[inner] == "jsonl":
                 yield from (_told(found, "jsonl") for found in jsonl.stream(source, how))
                 return
             data = source.read(LARGEST + 1)
-    except _BROKEN as error:
-        raise Unreadable("broken-gzip", str(error)[:200]) from None
+    except Unreadable:
+        raise
+    except Exception as error:
+        if not _broken(error):
+            raise
+        raise Unreadable(f"broken-{_BY_NAME[packing]}", str(error)[:200]) from None
     if len(data) > LARGEST:
         raise Unreadable("too-large", f"over {LARGEST} bytes unpacked")
+    how = replace(how, depth=how.depth - (READERS[inner] == "tar"))  # a packed TAR is one archive, not two
     yield from (_told(found, READERS[inner], name) for found in inside(name, data, how))
+
+
+def _broken(error: Exception) -> bool:
+    """Whether the packed bytes are to blame; bz2 says so by an OSError without a number."""
+    return (
+        isinstance(error, _BROKEN)
+        or type(error).__name__ == "ZstdError"
+        or (isinstance(error, OSError) and error.errno is None)
+    )
+
+
+def _opened(packed: IO[bytes], packing: str) -> Any:
+    if packing == ".zst":
+        return need("backports.zstd", "office").ZstdFile(packed)
+    return (
+        gzip.GzipFile(fileobj=packed)
+        if packing == ".gz"
+        else {".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}[packing](packed)
+    )
 
 
 def _told(found: Reading | Bad, format: str, name: str = "") -> Reading | Bad:
@@ -52,7 +86,7 @@ def _told(found: Reading | Bad, format: str, name: str = "") -> Reading | Bad:
 class _Bounded(io.RawIOBase):
     """The unpacked bytes, as long as they are not too many for the packed ones."""
 
-    def __init__(self, source: gzip.GzipFile, packed: int) -> None:
+    def __init__(self, source: IO[bytes], packed: int) -> None:
         self._source = source
         self._most = max(_SMALL, RATIO * packed)
         self._count = 0

@@ -13,7 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Protocol
 
-from danlu.data.readers import LONGEST, USUAL, Bad, How, Reading, Unreadable
+from danlu.data.readers import LONGEST, USUAL, Bad, How, Reading, Unreadable, geojson
 from danlu.data.readers.fields import record
 from danlu.data.readers.json import parse
 
@@ -57,7 +57,10 @@ def _records(file: Lines, how: How, size: int | None, line: int) -> Iterator[Rea
             yield Bad(part, "record-too-long", f"{length} bytes; {LONGEST} are read at most")
         elif raw.strip():
             try:
-                yield record(parse(raw), how, part, raw, lines=[number, number])
+                value, meta = parse(raw)
+                if not how.text and isinstance(value, dict) and value.get("type") == "Feature":
+                    value = geojson.record(value)
+                yield record(value, how, part, raw, lines=[number, number], **meta)
             except Unreadable as error:
                 yield Bad(part, error.reason, error.detail)
 

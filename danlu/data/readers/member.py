@@ -3,15 +3,50 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeVar
 
 from danlu.data.guard import alive
 from danlu.data.readers import READERS, Bad, How, Reading, Unreadable, module, one
 
-DEEPEST = {"zip": 2, "gzip": 2, "email": 4}
+
+class Named(Protocol):
+    """A member of an archive, with why it is refused (`reason`, `detail`), if it is."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+
+
+M = TypeVar("M", bound=Named)
+
+DEEPEST = {"zip": 2, "gzip": 2, "tar": 2, "sevenzip": 2, "rar": 2, "email": 4, "msg": 4}
 """In how many others an archive or a message may lie."""
+
+
+def unpacked(members: Iterable[M], read: Callable[[M], bytes], how: How) -> Iterator[Reading | Bad]:
+    """What the members of an archive say. Raises Unreadable "empty" when there are none."""
+    empty = True
+    for member in members:
+        empty = False
+        if member.reason:
+            yield Bad(member.name, member.reason, member.detail)
+        elif any(part.startswith((".", "__MACOSX")) for part in member.name.removeprefix("./").split("/")):
+            yield Bad(member.name, "hidden")
+        else:
+            try:
+                data = read(member)
+            except Unreadable as error:
+                yield Bad(member.name, error.reason, error.detail)
+                continue
+            yield from inside(member.name, data, how)
+    if empty:
+        raise Unreadable("empty", "an archive without files")
 
 
 def inside(name: str, data: bytes, how: How) -> Iterator[Reading | Bad]:

@@ -164,6 +164,9 @@ class _Document:
                     continue
                 covered = local(cell) == "covered-table-cell"
                 text = "" if covered else " ".join(self.inline(each) for tag in ("h", "p") for each in below(cell, tag))
+                if not text and not covered:  # written by a program that leaves showing it to the reader
+                    names = ("date-value", "time-value", "string-value", "boolean-value", "value")
+                    text = next(filter(None, (value(cell, name) for name in names)), "")
                 texts += [text] * min(_repeated(cell, "number-columns-repeated"), _COLUMNS if text else 64)
             while texts and not texts[-1]:
                 texts.pop()

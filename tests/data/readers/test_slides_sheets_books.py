@@ -97,7 +97,7 @@ def test_sheets_are_tables_parted_by_empty_rows():
     assert spans(xlsx.read(data), "sheets") == [
         ("甲", f"## 甲\n\n{first}\n\n只有一格\n\n{last}"),
         ("空", ""),
-        ("乙", "## 乙\n\n| 日 | 時 |\n| --- | --- |\n| 2024-05-06 | 2024-05-06 07:08 |"),
+        ("乙", "## 乙\n\n| 日 | 時 |\n| --- | --- |\n| 2024-05-06 | 2024-05-06 7:08:00 |"),
     ]
 
 
