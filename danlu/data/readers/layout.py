@@ -1,0 +1,483 @@
+"""The order and the shape of a page: boxes of text → paragraphs and tables, as a person reads them.
+
+A box is a piece of one line with its place; where pieces stand more than `APART` of their height apart, the maker of
+boxes leaves them apart. The way of a page:
+
+1. `ordered` cuts it at the gaps between columns of running text, and around what stands across them, as the recursive
+   XY cut does (Nagy and Seth, 1984). A table is no columns: its cells are short, or numbers, or several a side.
+2. `_rows` puts side by side what shares a line.
+3. `_tables` finds rows whose gaps stand above each other; such rows are a table when their head is evident, else lines.
+4. `_paragraphs` joins a line with the next where the next one's first word had no room, and no list item, heading, verse
+   or row of a form begins: what has room is judged by the paragraph's own column, not by the page's widest line.
+
+Lengths are in any unit, y downwards. Not covered: text in vertical lines, tables whose cells fill several lines in the
+first column, text that runs around a figure of odd shape.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+
+from danlu.data.readers.grid import table
+
+APART = 0.7
+"""Heights between two words of a line from which on they may be of two columns."""
+
+_LINES = 3
+_FILLED = 0.6
+_WIDE = 6.0
+_DEEP = 6
+_GUTTERS = 12
+_SAME = 1.25
+_PITCH = 2.3
+_ROWS_APART = 3.6
+_FORM = 2.0
+_PROSE = 12.0
+_NAMES = 3
+_ENDS = tuple("。！？；：.!?;:」』）)")
+_STOPS = re.compile(r"[，。；、,.;]")
+NUMBER = re.compile(r"[-−－+(（]?[$＄]?\d[\d,，.%％/:：\-–]*[)）%％]?|[-–－—]+")
+_NUMERAL = r"[0-9０-９一二三四五六七八九十百〇零壹貳參肆伍甲乙丙丁戊己庚辛]"
+_MARK = re.compile(
+    rf"[（(〔\[]{_NUMERAL}{{1,4}}[)）〕\]]|[(（]?[A-Za-z][)）]\s|{_NUMERAL}{{1,3}}[、．)）]|{_NUMERAL}{{1,3}}[.](?!\d)"
+    rf"|(?:\d{{1,2}}\.){{1,4}}\d{{0,2}}\s|第\s?{_NUMERAL}[ \d〇零一二三四五六七八九十百]{{0,6}}\s?[條項款目章節編篇點](?![之第所規])"
+    r"|[①-⓿❶-➓㈠-㉃●○◎◆◇■□☐☑☒▲△▪•‧・※★☆➢✓–—*]|- |附[件表圖錄]\s?[\d一二三四五六七八九十]"
+    r"|[^\s：:，。]{1,8}："
+)
+_MARKER = re.compile(rf"[（(]?{_NUMERAL}{{1,3}}[)）、.．]?|[●○◎■□▪•‧・※–\-*]|[（(]?[A-Za-z][)）.]")
+
+
+@dataclass(frozen=True)
+class Box:
+    """Text of one line and where it stands, y downwards; `at` is its place in the order of the file."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    at: int = 0
+    before: str = ""
+    """What stood before it in the file: "", a space or a line end."""
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+
+@dataclass
+class Table:
+    """Rows of cells; `edges` is where each column begins, left to right. `headed`: the first row is evidently a head."""
+
+    rows: list[list[str]]
+    edges: list[float] = field(default_factory=list)
+    headed: bool = True
+    ruled: bool = True
+
+    def __str__(self) -> str:
+        if self.headed:
+            return table(self.rows)
+        return "\n".join(" ".join(cell for cell in row if cell) for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A table that is known already, and where it stands."""
+
+    table: Table
+    left: float
+    top: float
+    right: float
+    bottom: float
+    at: int = 0
+    text: str = ""
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+
+Piece = Box | Place
+Block = str | Table
+
+
+def blocks(pieces: Sequence[Piece], width: float = 0.0) -> list[Block]:
+    """The paragraphs (one string for each stretch of text, line ends between) and the tables of a page `width` wide."""
+    out: list[Block] = []
+    lines: list[_Line] = []
+    for column, part in enumerate(ordered(pieces)):
+        for found in _tables(_rows(part)):
+            if isinstance(found, Table):
+                out += [*_text(lines, width), found]
+                lines = []
+            else:
+                lines.append(_Line.of(found, column))
+    return [*out, *_text(lines, width)]
+
+
+def written(found: Sequence[Block]) -> str:
+    """Blocks as text, an empty line around tables that are drawn as such."""
+    out = ""
+    for before, block in pairwise([None, *found]):
+        drawn = isinstance(before, Table) and before.headed or isinstance(block, Table) and block.headed
+        out += ("\n\n" if drawn else "\n") if out else ""
+        out += str(block)
+    return out
+
+
+# --- columns ---
+
+
+def ordered(pieces: Sequence[Piece], deep: int = _DEEP) -> list[list[Piece]]:
+    """Parts of a page in reading order; each is one column wide."""
+    gutter = _gutter(pieces) if deep else None
+    if gutter is None:
+        return [list(pieces)] if pieces else []
+    across = [piece for piece in pieces if piece.left < gutter < piece.right]
+    beside = [piece for piece in pieces if not piece.left < gutter < piece.right]
+    level = {id(piece): piece for piece in across}
+    for piece in beside:
+        if any(_overlap(piece, wide) > 0.5 * piece.height for wide in across):
+            level[id(piece)] = piece
+    wide = sorted((piece for piece in pieces if id(piece) in level), key=lambda piece: piece.top)
+    rest = sorted((piece for piece in pieces if id(piece) not in level), key=lambda piece: piece.top)
+    out: list[list[Piece]] = []
+    while wide or rest:
+        top = wide[0].top if wide else float("inf")
+        above = [piece for piece in rest if _middle(piece) < top]
+        rest = rest[len(above) :] if rest[: len(above)] == above else [piece for piece in rest if piece not in above]
+        for side in (
+            [piece for piece in above if piece.right <= gutter],
+            [piece for piece in above if piece.right > gutter],
+        ):
+            out += ordered(side, deep - 1)
+        low = rest[0].top if rest else float("inf")
+        run = [piece for piece in wide if piece.top < low] or wide[:1]
+        wide = wide[len(run) :]
+        out += ordered(run, deep - 1) if len(run) < len(pieces) else [run]
+    return [part for part in out if part]
+
+
+def _gutter(pieces: Sequence[Piece]) -> float | None:
+    """The middle of the gap between two columns of running text that fewest lines cross; None where there is none."""
+    if len(pieces) < 2 * _LINES - 2:
+        return None
+    tall = median(piece.height for piece in pieces)
+    for _, start, end in _gaps(pieces, tall):
+        at = (start + end) / 2
+        left = [piece for piece in pieces if piece.right <= at]
+        right = [piece for piece in pieces if piece.left >= at]
+        if _columns(left, right, tall) and len(_rows(left)) + len(_rows(right)) >= len(pieces) - len(left) - len(right):
+            return at
+    return None
+
+
+def _gaps(pieces: Sequence[Piece], tall: float) -> list[tuple[int, float, float]]:
+    """(how many pieces cross it, start, end) of gaps, fewest crossings first."""
+    edges = sorted([(piece.left, 1) for piece in pieces] + [(piece.right, -1) for piece in pieces])
+    found, cover = [], 0
+    for (at, change), (following, _) in pairwise(edges):
+        cover += change
+        if following - at >= APART * tall * 0.8 and change < 0:
+            found.append((cover, at, following))
+    found = [gap for gap in found if gap[0] <= len(pieces) / 3]
+    return sorted(found, key=lambda gap: (gap[0], gap[1] - gap[2]))[:_GUTTERS]
+
+
+def _columns(left: Sequence[Piece], right: Sequence[Piece], tall: float) -> bool:
+    """Whether both sides are running text, side by side over some lines."""
+    if not left or not right:
+        return False
+    drawn_so = max(piece.at for piece in left) < min(piece.at for piece in right)
+    fewest = _LINES - drawn_so
+    top, bottom = max(min(p.top for p in side) for side in (left, right)), min(max(p.bottom for p in side) for side in (left, right))
+    for side in (left, right):
+        if sum(top <= _middle(piece) <= bottom for piece in side) < fewest:
+            return False
+    return all(_running(side, tall) or _gutter(side) is not None for side in (left, right))
+
+
+def _running(side: Sequence[Piece], tall: float) -> bool:
+    """Whether lines fill the width that they stand in, each in one piece, with words rather than numbers."""
+    rows = _rows(side)
+    width = max(piece.right for piece in side) - min(piece.left for piece in side)
+    filled = median(sum(piece.width for piece in row) for row in rows)
+    whole = sum(len(row) == 1 for row in rows)
+    text = "".join(piece.text for piece in side)
+    letters = sum(character.isalpha() for character in text)
+    return (
+        len(rows) > 1
+        and filled >= max(_FILLED * width, _WIDE * tall)
+        and whole >= _FILLED * len(rows)
+        and 2 * letters > len("".join(text.split()))
+    )
+
+
+def _middle(piece: Piece) -> float:
+    return (piece.top + piece.bottom) / 2
+
+
+def _overlap(one: Piece, other: Piece) -> float:
+    return min(one.bottom, other.bottom) - max(one.top, other.top)
+
+
+# --- rows ---
+
+
+def _rows(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """What shares a line, left to right (right to left in Arabic and Hebrew); what lies on each other shares none."""
+    rows: list[list[Piece]] = []
+    for piece in sorted(pieces, key=lambda piece: (_middle(piece), piece.left)):
+        for row in reversed(rows[-3:]):
+            if all(_beside(piece, other) for other in row):
+                row.append(piece)
+                break
+        else:
+            rows.append([piece])
+    return [sorted(row, key=lambda piece: -piece.left if _leftward(row) else piece.left) for row in rows]
+
+
+def _beside(one: Piece, other: Piece) -> bool:
+    if isinstance(one, Place) or isinstance(other, Place):
+        return False
+    low = min(one.height, other.height)
+    return _overlap(one, other) >= 0.5 * low and min(one.right, other.right) - max(one.left, other.left) < 0.3 * low
+
+
+def _leftward(row: Sequence[Piece]) -> bool:
+    letters = [unicodedata.bidirectional(character) for piece in row for character in piece.text[:20]]
+    return sum(kind in ("R", "AL") for kind in letters) > sum(kind == "L" for kind in letters)
+
+
+# --- tables ---
+
+
+def _tables(rows: list[list[Piece]]) -> Iterator[Table | list[Piece]]:
+    """Rows, those of a table as one."""
+    at = 0
+    while at < len(rows):
+        if isinstance(rows[at][0], Place):
+            yield rows[at][0].table
+            at += 1
+            continue
+        run = _run(rows, at)
+        made = _table(rows[at : at + run]) if run >= _LINES else None
+        if made is None:
+            yield rows[at]
+            at += 1
+        else:
+            yield made
+            at += run
+
+
+def _run(rows: list[list[Piece]], at: int) -> int:
+    """How many rows from `at` on may be a table: each of several pieces, or of one that stands below another."""
+    if len(rows[at]) < 2:
+        return 0
+    end = at + 1
+    while end < len(rows):
+        row, before = rows[end], rows[end - 1]
+        if isinstance(row[0], Place) or row[0].top - before[0].top > _ROWS_APART * before[0].height:
+            break
+        if len(row) < 2 and not (end + 1 < len(rows) and len(rows[end + 1]) > 1 and _within(row[0], rows[at:end])):
+            break
+        end += 1
+    while end > at and len(rows[end - 1]) < 2:
+        end -= 1
+    return end - at
+
+
+def _within(piece: Piece, rows: list[list[Piece]]) -> bool:
+    """Whether a piece that is alone on its line stands in one column of the rows above it."""
+    reach = [min(other.left for row in rows for other in row[1:]), max(row[0].right for row in rows)]
+    return piece.right <= reach[0] or piece.left >= min(reach)
+
+
+def _table(rows: list[list[Piece]]) -> Table | None:
+    """Rows whose gaps stand above each other; None when they do not, or when it is a list or a form."""
+    tall = median(piece.height for row in rows for piece in row)
+    starts = _starts(rows, tall)
+    if len(starts) < 2:
+        return None
+    cells = [[""] * len(starts) for _ in rows]
+    for row, out in zip(rows, cells, strict=True):
+        for piece in row:
+            at = max((at for at, start in enumerate(starts) if start <= piece.left + 0.1 * tall), default=0)
+            out[at] += (" " if out[at] else "") + piece.text
+    several = sum(sum(map(bool, row)) > 1 for row in cells)
+    if several < _LINES or any(sum(bool(row[at]) for row in cells) < 2 for at in range(len(starts))):
+        return None
+    if sum(bool(_MARKER.fullmatch(row[0])) for row in cells if row[0]) >= 0.8 * sum(bool(row[0]) for row in cells):
+        if len(starts) == 2:
+            return None
+    return Table(cells, starts, _headed(cells), ruled=False)
+
+
+def _starts(rows: list[list[Piece]], tall: float) -> list[float]:
+    """Where columns begin: behind gaps that hardly any row crosses, at least one height wide."""
+    pieces = [piece for row in rows for piece in row]
+    edges = sorted([(piece.left, 1) for piece in pieces] + [(piece.right, -1) for piece in pieces])
+    most = len(rows) // 8
+    starts, cover, free = [edges[0][0]], 0, None
+    for at, change in edges:
+        cover += change
+        if cover <= most and free is None:
+            free = at
+        elif cover > most and free is not None:
+            if at - free >= APART * tall:
+                starts.append(at)
+            free = None
+    return starts
+
+
+def _headed(cells: list[list[str]]) -> bool:
+    """Whether the first row names the columns: words over numbers, or every row full of words in three columns."""
+    head, body = cells[0], cells[1:]
+    numeric = [
+        at
+        for at in range(len(head))
+        if sum(bool(NUMBER.fullmatch(row[at])) for row in body) > 0.5 * sum(bool(row[at]) for row in body)
+    ]
+    if numeric:
+        named = [head[at] for at in numeric if head[at]]
+        return 2 * len(named) > len(numeric) and not any(NUMBER.fullmatch(name) for name in named)
+    text = "".join("".join(row) for row in cells)
+    return len(head) >= _NAMES and all(all(row) for row in cells) and not set("：:") & set(text)
+
+
+# --- paragraphs ---
+
+
+@dataclass(frozen=True)
+class _Line:
+    text: str
+    left: float
+    top: float
+    right: float
+    height: float
+    column: int
+    form: bool
+
+    @classmethod
+    def of(cls, row: Sequence[Piece], column: int) -> _Line:
+        height = max(row, key=lambda piece: piece.width).height
+        gaps = [after.left - before.right for before, after in pairwise(row)]
+        form = any(gap > _FORM * height for gap in gaps)
+        left, right = min(piece.left for piece in row), max(piece.right for piece in row)
+        return cls(_spread(row), left, min(piece.top for piece in row), right, height, column, form)
+
+
+def _spread(row: Sequence[Piece]) -> str:
+    """The text of a row; a title whose characters are spread evenly over a line is one word."""
+    texts = [piece.text for piece in row]
+    gaps = [after.left - before.left for before, after in pairwise(row)]
+    if len(row) >= _NAMES and all(len(text) == 1 and not text.isascii() for text in texts):
+        if max(gaps) - min(gaps) < 0.15 * max(gaps):
+            return "".join(texts)
+    return " ".join(texts)
+
+
+def _text(lines: list[_Line], width: float) -> list[str]:
+    """The lines of a stretch of text, those of a paragraph joined; nothing when there are none."""
+    on = [False] * (len(lines) + 1)
+    for at in range(len(lines) - 2, -1, -1):
+        on[at] = _runs_on(lines, at, width, on[at + 1])
+    out: list[str] = []
+    for line, runs_on in zip(lines, [False, *on], strict=False):
+        if runs_on:
+            out[-1] = joined(out[-1], line.text)
+        else:
+            out.append(line.text)
+    return ["\n".join(out)] if out else []
+
+
+def joined(before: str, after: str) -> str:
+    r"""Two lines of a paragraph: Chinese without a space, and a word that a hyphen (pdfium's mark) parted, whole."""
+    if before.endswith(("\ufffe", "\x02")):
+        return before[:-1] + after
+    latin = before[-1:].isascii() and after[:1].isascii()
+    return before + (" " if latin else "") + after
+
+
+def _runs_on(lines: list[_Line], at: int, width: float, after_runs_on: bool) -> bool:
+    """Whether the line at `at` goes on in the next, of which it is known whether it does."""
+    line, after = lines[at], lines[at + 1]
+    if line.text.endswith(("\ufffe", "\x02")):
+        return True
+    em = line.height
+    if line.form or after.form or line.text.endswith(_ENDS) or _MARK.match(after.text):
+        return False
+    if max(line.height, after.height) > _SAME * min(line.height, after.height):
+        return False
+    if line.column == after.column:
+        if not 0 < after.top - line.top <= _PITCH * em:
+            return False
+        indent = after.left - line.left
+        if indent > 0.7 * em and not (_MARK.match(line.text) and indent < 10 * em):
+            return False
+    return _full(lines, at, width) or _prose(lines, at, after_runs_on)
+
+
+def _full(lines: list[_Line], at: int, width: float) -> bool:
+    """Whether the first word of the next line had no room on this one, in its own column."""
+    line = lines[at]
+    room = _first(lines[at + 1])
+    column = [other for other in lines if other.column == line.column]
+    reach = max(other.right for other in column)
+    held = sum(other.right > reach - 1.2 * line.height for other in column) > 1
+    margin = width - min(other.left for other in column)
+    if line.right + room > reach and (held or abs(margin - reach) < 3 * line.height):
+        return True
+    near = [other for other in _neighbours(lines, at)]
+    reach = max(other.right for other in near)
+    held = sum(other.right > reach - 1.2 * line.height for other in near) > 1
+    told = any(_STOPS.search(other.text) for other in near)
+    return held and told and line.right + room > reach and line.right - line.left > _WIDE * line.height
+
+
+def _first(line: _Line) -> float:
+    """How wide the first word of a line is, with some play: a Chinese character, and the stop that must follow it."""
+    word = re.match(r"[^\s\u2e80-\uffef]+|.[，。；：、！？）」』]?", line.text)
+    columns = sum(2 if unicodedata.east_asian_width(character) in "WFA" else 1 for character in line.text)
+    wide = sum(2 if unicodedata.east_asian_width(c) in "WFA" else 1 for c in word[0]) if word else 2
+    return (line.right - line.left) * wide / max(columns, 1) + 0.6 * line.height
+
+
+def _neighbours(lines: list[_Line], at: int) -> list[_Line]:
+    """The lines around one that are of its size and column, evenly apart, and begin where it or the next one does."""
+    out = [lines[at]]
+    for step in (-1, 1):
+        place = at + step
+        while 0 <= place < len(lines) and len(out) < 40:
+            one, other = lines[place], lines[place - step]
+            same = max(one.height, other.height) <= _SAME * min(one.height, other.height)
+            if one.column != other.column or not same or abs(one.top - other.top) > _PITCH * one.height:
+                break
+            out.append(one)
+            place += step
+    return out
+
+
+def _prose(lines: list[_Line], at: int, after_runs_on: bool) -> bool:
+    """Whether a long line, broken before its paragraph's edge, is prose that the next line ends or goes on with."""
+    line, after = lines[at], lines[at + 1]
+    if line.column != after.column or line.right - line.left < _PROSE * line.height:
+        return False
+    if not (_STOPS.search(line.text) or at and lines[at - 1].column == line.column and _STOPS.search(lines[at - 1].text)):
+        return False
+    ends = after.text.endswith(("。", "；", "：", ".", ";")) or line.text.endswith(("，", "、", ","))
+    ends = ends or after_runs_on
+    return ends and after.right <= line.right + line.height
