@@ -51,6 +51,8 @@ def words(layer: Any) -> list[Word]:
     for token in _TOKEN.finditer(text):
         gap = text[end : token.start()]
         before = "\n" if "\n" in gap or "\r" in gap or (out and out[-1].text[-1] in "\ufffe\x02") else " " * bool(gap)
+        if out and before == "\n" and gap[:1] == " " and "\uac00" <= out[-1].text[-1] <= "\ud7a3":  # Korean parts its words
+            out[-1] = replace(out[-1], text=out[-1].text + " ")
         end = token.end()
         out += measure.word(token.start(), token[0], before)
     return out

@@ -25,14 +25,14 @@ from statistics import median
 
 from danlu.data.readers.grid import table
 
-APART = 0.7
+APART = 0.9
 """Heights between two words of a line from which on they may be of two columns."""
 
 _LINES = 3
 _FILLED = 0.6
 _WIDE = 6.0
 _DEEP = 6
-_GUTTERS = 12
+_GUTTERS = 6
 _SAME = 1.25
 _PITCH = 2.3
 _ROWS_APART = 3.6
@@ -49,6 +49,7 @@ _MARK = re.compile(
     r"|[①-⓿❶-➓㈠-㉃●○◎◆◇■□☐☑☒▲△▪•‧・※★☆➢✓–—*]|- |附[件表圖錄]\s?[\d一二三四五六七八九十]"
     r"|[^\s：:，。]{1,8}："
 )
+_RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _MARKER = re.compile(rf"[（(]?{_NUMERAL}{{1,3}}[)）、.．]?|[●○◎■□▪•‧・※–\-*]|[（(]?[A-Za-z][)）.]")
 
 
@@ -176,25 +177,31 @@ def _gutter(pieces: Sequence[Piece]) -> float | None:
     if len(pieces) < 2 * _LINES - 2:
         return None
     tall = median(piece.height for piece in pieces)
-    for _, start, end in _gaps(pieces, tall):
-        at = (start + end) / 2
+    for at in _gaps(pieces, tall):
         left = [piece for piece in pieces if piece.right <= at]
         right = [piece for piece in pieces if piece.left >= at]
-        if _columns(left, right, tall) and len(_rows(left)) + len(_rows(right)) >= len(pieces) - len(left) - len(right):
+        if _columns(left, right, tall):
             return at
     return None
 
 
-def _gaps(pieces: Sequence[Piece], tall: float) -> list[tuple[int, float, float]]:
-    """(how many pieces cross it, start, end) of gaps, fewest crossings first."""
+def _gaps(pieces: Sequence[Piece], tall: float) -> list[float]:
+    """The middles of gaps from top to bottom, those that fewest pieces cross first: a heading or the number of the page
+    may stand in the gap."""
     edges = sorted([(piece.left, 1) for piece in pieces] + [(piece.right, -1) for piece in pieces])
-    found, cover = [], 0
-    for (at, change), (following, _) in pairwise(edges):
-        cover += change
-        if following - at >= APART * tall * 0.8 and change < 0:
-            found.append((cover, at, following))
-    found = [gap for gap in found if gap[0] <= len(pieces) / 3]
-    return sorted(found, key=lambda gap: (gap[0], gap[1] - gap[2]))[:_GUTTERS]
+    out: list[float] = []
+    for most in (0, 2 + len(pieces) // 20, 2 + len(pieces) // 8, len(pieces) // 3):
+        found, cover, free = [], 0, edges[-1][0]
+        for at, change in edges:
+            cover += change
+            if cover <= most:
+                free = min(free, at)
+            elif free < at:
+                if at - free >= 0.7 * APART * tall and free > edges[0][0]:
+                    found.append((free - at, (free + at) / 2))
+                free = edges[-1][0]
+        out += [at for _, at in sorted(found)[:_GUTTERS] if at not in out]
+    return out
 
 
 def _columns(left: Sequence[Piece], right: Sequence[Piece], tall: float) -> bool:
@@ -212,18 +219,19 @@ def _columns(left: Sequence[Piece], right: Sequence[Piece], tall: float) -> bool
 
 def _running(side: Sequence[Piece], tall: float) -> bool:
     """Whether lines fill the width that they stand in, each in one piece, with words rather than numbers."""
-    rows = _rows(side)
+    lines: list[list[Piece]] = []
+    for piece in sorted(side, key=_middle):
+        if not lines or _middle(piece) - _middle(lines[-1][0]) > 0.5 * tall:
+            lines.append([])
+        lines[-1].append(piece)
     width = max(piece.right for piece in side) - min(piece.left for piece in side)
-    filled = median(sum(piece.width for piece in row) for row in rows)
-    whole = sum(len(row) == 1 for row in rows)
-    text = "".join(piece.text for piece in side)
-    letters = sum(character.isalpha() for character in text)
-    return (
-        len(rows) > 1
-        and filled >= max(_FILLED * width, _WIDE * tall)
-        and whole >= _FILLED * len(rows)
-        and 2 * letters > len("".join(text.split()))
-    )
+    filled = median(sum(piece.right - piece.left for piece in line) for line in lines)
+    if len(lines) < 2 or filled < max(_FILLED * width, _WIDE * tall):
+        return False
+    if sum(len(line) == 1 for line in lines) < 0.5 * len(lines):
+        return False
+    text = "".join("".join(piece.text.split()) for piece in side)
+    return 2 * sum(map(str.isalpha, text)) > len(text)
 
 
 def _middle(piece: Piece) -> float:
@@ -247,7 +255,7 @@ def _rows(pieces: Sequence[Piece]) -> list[list[Piece]]:
                 break
         else:
             rows.append([piece])
-    return [sorted(row, key=lambda piece: -piece.left if _leftward(row) else piece.left) for row in rows]
+    return [sorted(row, key=lambda piece: piece.left, reverse=_leftward(row)) for row in rows]
 
 
 def _beside(one: Piece, other: Piece) -> bool:
@@ -258,6 +266,8 @@ def _beside(one: Piece, other: Piece) -> bool:
 
 
 def _leftward(row: Sequence[Piece]) -> bool:
+    if len(row) < 2 or not any(_RIGHT_TO_LEFT.search(piece.text) for piece in row):
+        return False
     letters = [unicodedata.bidirectional(character) for piece in row for character in piece.text[:20]]
     return sum(kind in ("R", "AL") for kind in letters) > sum(kind == "L" for kind in letters)
 
@@ -370,14 +380,19 @@ class _Line:
     height: float
     column: int
     form: bool
+    body: float
+    """Where the text begins behind the mark of a list item; else `left`."""
 
     @classmethod
     def of(cls, row: Sequence[Piece], column: int) -> _Line:
         height = max(row, key=lambda piece: piece.width).height
         gaps = [after.left - before.right for before, after in pairwise(row)]
+        body = min(piece.left for piece in row)
+        if gaps and _MARKER.fullmatch(row[0].text):
+            gaps, body = gaps[1:], row[1].left
         form = any(gap > _FORM * height for gap in gaps)
         left, right = min(piece.left for piece in row), max(piece.right for piece in row)
-        return cls(_spread(row), left, min(piece.top for piece in row), right, height, column, form)
+        return cls(_spread(row), left, min(piece.top for piece in row), right, height, column, form, body)
 
 
 def _spread(row: Sequence[Piece]) -> str:
@@ -401,13 +416,15 @@ def _text(lines: list[_Line], width: float) -> list[str]:
             out[-1] = joined(out[-1], line.text)
         else:
             out.append(line.text)
-    return ["\n".join(out)] if out else []
+    return ["\n".join(line.rstrip() for line in out)] if out else []
 
 
 def joined(before: str, after: str) -> str:
     r"""Two lines of a paragraph: Chinese without a space, and a word that a hyphen (pdfium's mark) parted, whole."""
     if before.endswith(("\ufffe", "\x02")):
         return before[:-1] + after
+    if before.endswith(" "):
+        return before + after
     latin = before[-1:].isascii() and after[:1].isascii()
     return before + (" " if latin else "") + after
 
@@ -425,7 +442,7 @@ def _runs_on(lines: list[_Line], at: int, width: float, after_runs_on: bool) -> 
     if line.column == after.column:
         if not 0 < after.top - line.top <= _PITCH * em:
             return False
-        indent = after.left - line.left
+        indent = after.left - line.body
         if indent > 0.7 * em and not (_MARK.match(line.text) and indent < 10 * em):
             return False
     return _full(lines, at, width) or _prose(lines, at, after_runs_on)
