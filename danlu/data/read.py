@@ -117,13 +117,15 @@ class Batch:
 @dataclass
 class Counts:
     """What was brought. `kinds` is by format and encoding, tab between: [documents, characters]; `licences` by root
-    are those that documents state themselves; `first` tells the first drops."""
+    are those that documents state themselves; `blank` and `unsaid` count pages without text, and those of whose text some
+    cannot be told; `first` tells the first drops."""
 
     documents: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     kinds: dict[str, list[int]] = field(default_factory=dict)
     licences: dict[str, list[str]] = field(default_factory=dict)
     blank: int = 0
+    unsaid: int = 0
     first: list[str] = field(default_factory=list)
 
     def document(self, document: Document) -> None:
@@ -132,6 +134,7 @@ class Counts:
         held[0] += 1
         held[1] += len(document.text)
         self.blank += document.meta.get("pages_without_text", 0)
+        self.unsaid += len(document.meta.get("pages_missing_text", ()))
 
     def drop(self, drop: Drop) -> None:
         self.reasons[drop.reason] += 1
@@ -146,6 +149,7 @@ class Counts:
         self.documents += other.documents
         self.reasons.update(other.reasons)
         self.blank += other.blank
+        self.unsaid += other.unsaid
         for kind, (documents, characters) in other.kinds.items():
             held = self.kinds.setdefault(kind, [0, 0])
             held[0] += documents
@@ -212,6 +216,9 @@ class Read(Step[ReadSettings]):
         out.table("What was read", ["format", "encoding", "documents", "characters"], rows)
         if total.blank:
             out.text("Pages without text", f"{total.blank} page(s) hold no text that could be read.")
+        if total.unsaid:
+            told = f"On {total.unsaid} page(s) text is drawn in fonts that the file does not hold, and cannot be told."
+            out.text("Pages with text missing", f"{told} `pages_missing_text` of a document names them.")
         characters = sum(characters for _, characters in total.kinds.values())
         out.metrics.update(documents=total.documents, characters=characters, dropped=dropped)
         for root in labels(self.settings.paths).values():

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from danlu.data.readers.layout import APART, Box
@@ -176,11 +177,17 @@ def _near(one: Box, other: Box) -> bool:
 
 def _piece(part: Sequence[Box]) -> Box:
     """Words as one box; characters that were only spread over the line are one word."""
-    spread = len(part) > 2 and all(len(word.text) == 1 and unicodedata.east_asian_width(word.text) == "W" for word in part)
-    text = part[0].text + "".join(("" if spread else word.before) + word.text for word in part[1:])
+    text = part[0].text + "".join(("" if _spread(part) else word.before) + word.text for word in part[1:])
     main = max(part, key=lambda word: word.width)
     left, right = min(word.left for word in part), max(word.right for word in part)
     return replace(part[0], text=text, left=left, top=main.top, right=right, bottom=main.bottom)
+
+
+def _spread(part: Sequence[Box]) -> bool:
+    if len(part) < 3 or part[0].text == "第" or any(len(word.text) > 1 or word.text.isascii() for word in part):
+        return False
+    gaps = [after.left - before.right for before, after in pairwise(part)]
+    return min(gaps) > 0.4 * part[0].height and max(gaps) - min(gaps) < 0.2 * part[0].height
 
 
 def _lines(found: Sequence[Word]) -> list[str]:

@@ -44,10 +44,10 @@ _STOPS = re.compile(r"[，。；、,.;]")
 NUMBER = re.compile(r"[-−－+(（]?[$＄]?\d[\d,，.%％/:：\-–]*[)）%％]?|[-–－—]+")
 _NUMERAL = r"[0-9０-９一二三四五六七八九十百〇零壹貳參肆伍甲乙丙丁戊己庚辛]"
 _MARK = re.compile(
-    rf"[（(〔\[]{_NUMERAL}{{1,4}}[)）〕\]]|[(（]?[A-Za-z][)）]\s|{_NUMERAL}{{1,3}}[、．)）]|{_NUMERAL}{{1,3}}[.](?!\d)"
+    rf"{_NUMERAL}{{1,3}}\u3000|[（(〔\[]{_NUMERAL}{{1,4}}[)）〕\]]|[(（]?[A-Za-z][)）]\s|{_NUMERAL}{{1,3}}[、．)）]|{_NUMERAL}{{1,3}}[.](?!\d)"
     rf"|(?:\d{{1,2}}\.){{1,4}}\d{{0,2}}\s|第\s?{_NUMERAL}[ \d〇零一二三四五六七八九十百]{{0,6}}\s?[條項款目章節編篇點](?![之第所規])"
     r"|[①-⓿❶-➓㈠-㉃●○◎◆◇■□☐☑☒▲△▪•‧・※★☆➢✓–—*]|- |附[件表圖錄]\s?[\d一二三四五六七八九十]"
-    r"|[^\s：:，。]{1,8}："
+    r"|[^\s：:，。]{1,8}：(?!$)"
 )
 _RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _MARKER = re.compile(rf"[（(]?{_NUMERAL}{{1,3}}[)）、.．]?|[●○◎■□▪•‧・※–\-*]|[（(]?[A-Za-z][)）.]")
@@ -383,6 +383,14 @@ class _Line:
     body: float
     """Where the text begins behind the mark of a list item; else `left`."""
 
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def listed(self) -> bool:
+        return bool(_MARK.match(self.text) or _MARKER.fullmatch(self.text.split(" ")[0]))
+
     @classmethod
     def of(cls, row: Sequence[Piece], column: int) -> _Line:
         height = max(row, key=lambda piece: piece.width).height
@@ -443,8 +451,10 @@ def _runs_on(lines: list[_Line], at: int, width: float, after_runs_on: bool) -> 
         if not 0 < after.top - line.top <= _PITCH * em:
             return False
         indent = after.left - line.body
-        if indent > 0.7 * em and not (_MARK.match(line.text) and indent < 10 * em):
+        if indent > 0.7 * em and not (line.listed and indent < 10 * em):
             return False
+    if line.column != after.column:
+        return _over(lines, at)
     return _full(lines, at, width) or _prose(lines, at, after_runs_on)
 
 
@@ -462,7 +472,18 @@ def _full(lines: list[_Line], at: int, width: float) -> bool:
     reach = max(other.right for other in near)
     held = sum(other.right > reach - 1.2 * line.height for other in near) > 1
     told = any(_STOPS.search(other.text) for other in near)
-    return held and told and line.right + room > reach and line.right - line.left > _WIDE * line.height
+    return held and told and line.right + room > reach and line.width > _WIDE * line.height
+
+
+def _over(lines: list[_Line], at: int) -> bool:
+    """Whether a column's last line goes on in the next column: both are as wide as their columns of some lines."""
+    for line in lines[at : at + 2]:
+        column = [other for other in lines if other.column == line.column]
+        reach = max(other.right for other in column) - 1.2 * line.height
+        full = [other for other in column if other.right > reach]
+        if len(full) < _LINES or (line is lines[at] and line not in full) or line.width < _WIDE * line.height:
+            return False
+    return True
 
 
 def _first(line: _Line) -> float:
@@ -470,7 +491,7 @@ def _first(line: _Line) -> float:
     word = re.match(r"[^\s\u2e80-\uffef]+|.[，。；：、！？）」』]?", line.text)
     columns = sum(2 if unicodedata.east_asian_width(character) in "WFA" else 1 for character in line.text)
     wide = sum(2 if unicodedata.east_asian_width(c) in "WFA" else 1 for c in word[0]) if word else 2
-    return (line.right - line.left) * wide / max(columns, 1) + 0.6 * line.height
+    return line.width * wide / max(columns, 1) + 0.6 * line.height
 
 
 def _neighbours(lines: list[_Line], at: int) -> list[_Line]:
@@ -491,7 +512,7 @@ def _neighbours(lines: list[_Line], at: int) -> list[_Line]:
 def _prose(lines: list[_Line], at: int, after_runs_on: bool) -> bool:
     """Whether a long line, broken before its paragraph's edge, is prose that the next line ends or goes on with."""
     line, after = lines[at], lines[at + 1]
-    if line.column != after.column or line.right - line.left < _PROSE * line.height:
+    if line.column != after.column or line.width < _PROSE * line.height:
         return False
     if not (_STOPS.search(line.text) or at and lines[at - 1].column == line.column and _STOPS.search(lines[at - 1].text)):
         return False

@@ -174,7 +174,7 @@ def _page(page: Any, number: int, hidden: Hidden) -> Page:
         seen = ocr.page(bitmap.to_numpy())
     if len(seen.text) <= len(text) and blocks:
         return Page(blocks, missing=missing)
-    return Page([seen.text], seen.confidence)
+    return Page(seen.blocks, seen.confidence)
 
 
 def _pictured(page: Any, text: bool) -> bool:
