@@ -22,7 +22,9 @@ from typing import Any
 from danlu.data.readers.layout import APART, Box
 from danlu.extras import need
 
-_TOKEN = re.compile(r"(?:(?!\u3000\u3000)[^ \t\u00a0\r\n\ufffe\x02])+[\ufffe\x02]?|[\ufffe\x02]")
+_TOKEN = re.compile(
+    r"(?:[^ \t\u00a0\r\n\ufffe\x02\u3000]|(?<!\u3000)\u3000(?!\u3000))+[\ufffe\x02]?|[\ufffe\x02]"
+)
 _OBJECTS = 20_000
 _DEEP = 3
 _LEVEL = math.radians(0.1)
@@ -129,7 +131,7 @@ def boxes(found: Sequence[Word], angle: float) -> tuple[list[str], list[Box], li
     level = [word for word in found if abs(math.remainder(word.angle - angle, math.tau)) < 0.01]
     first = level[0].at if level else 0
     odd = [word for word in found if abs(math.remainder(word.angle - angle, math.tau)) >= 0.01]
-    before, after = ([word for word in odd if (word.at < first) == wanted] for wanted in (True, False))
+    before, after = ([word for word in odd if (0 <= word.at < first) == wanted] for wanted in (True, False))
     return _lines(before), _pieces([_upright(word, angle) for word in level]), _lines(after)
 
 
@@ -203,6 +205,7 @@ def unsaid(page: Any) -> list[tuple[float, float]]:
     in the page's coordinates. Spaces are among them."""
     raw = need("pypdfium2.raw", "pdf")
     left, bottom, right, top = (ctypes.c_float() for _ in range(4))
+    matrix = raw.FS_MATRIX()
     fonts: dict[int, bool] = {}
     out = []
     for thing in _things(page.raw, raw):
@@ -212,8 +215,8 @@ def unsaid(page: Any) -> list[tuple[float, float]]:
         key = ctypes.addressof(font.contents) if font else 0
         if key not in fonts:
             fonts[key] = bool(font) and _absent(font, raw)
-        if fonts[key]:
-            out.append((left.value, bottom.value))
+        if fonts[key] and raw.FPDFPageObj_GetMatrix(thing, matrix):
+            out.append((matrix.e, matrix.f))
     return out
 
 
@@ -247,44 +250,48 @@ class Hidden:
 
     def words(self, number: int, places: Sequence[tuple[float, float]]) -> tuple[list[Word], int]:
         """What is written at the places of a page (from 0), and how many of them hold text that nobody can tell."""
-        wanted = set(places)
         try:
-            found = {(word.left, word.bottom): word for word in self._characters(number)}
+            found = self._strings(number)
         except Exception:  # pdfminer raises nearly every kind on damaged files: what it cannot tell is missing
-            return [], len(wanted)
+            return [], len(places)
         out, missing = [], 0
-        for x, y in sorted(wanted, key=lambda place: (-place[1], place[0])):
-            word = next((word for (left, low), word in found.items() if abs(left - x) < 0.5 and abs(low - y) < 0.5), None)
-            if word is None or "(cid:" in word.text:
+        for x, y in sorted(set(places), key=lambda place: (-place[1], place[0])):
+            told = next((told for (left, low), told in found if abs(left - x) < 0.5 and abs(low - y) < 0.5), None)
+            if told is None or any("(cid:" in word.text for word in told):
                 missing += 1
-            elif word.text.strip():
-                height = word.top - word.bottom
-                out.append(replace(word, bottom=word.bottom - 0.25 * height, top=word.top - 0.25 * height))
+            elif "".join(word.text for word in told).strip():
+                out += told
         return out, missing
 
-    def _characters(self, number: int) -> Iterator[Word]:
-        """Each character at its origin: `left` and `bottom` are where its line stands."""
-        from pdfminer.converter import PDFPageAggregator
-        from pdfminer.layout import LTChar
+    def _strings(self, number: int) -> list[tuple[tuple[float, float], list[Word]]]:
+        """The strings of a page: where each begins, and its characters."""
         from pdfminer.pdfinterp import PDFPageInterpreter
 
         page = self._pages[number]
         page.rotate = 0
-        resources = _resources()
-        device = PDFPageAggregator(resources, laparams=None)
+        resources, device = _pdfminer()
         PDFPageInterpreter(resources, device).process_page(page)
-        for item in device.get_result():
-            if isinstance(item, LTChar):
-                a, b, _, _, x, y = item.matrix
-                x, y = x + page.mediabox[0], y + page.mediabox[1]
-                size = max(item.size, 1.0)
-                yield Word(item.get_text(), -1, "\n", x, y, x + size, y + size, math.atan2(b, a))
+        left, bottom = page.mediabox[:2]
+        out = []
+        for string in device.strings:
+            told = []
+            for item in string:
+                x0, y0, x1, y1 = item.bbox
+                angle = math.atan2(item.matrix[1], item.matrix[0])
+                before = "" if told else "\n"
+                told.append(Word(item.get_text(), -1, before, x0 + left, y0 + bottom, x1 + left, y1 + bottom, angle))
+            if told:
+                out.append(((string[0].matrix[4] + left, string[0].matrix[5] + bottom), told))
+        return out
 
 
-def _resources() -> Any:
-    """pdfminer's fonts. It numbers characters by the font's encoding and names them by the font's collection; where
-    these are of two scripts (a font of Taiwan written with UniGB-UCS2-H), the encoding's is right."""
+def _pdfminer() -> tuple[Any, Any]:
+    """pdfminer's fonts, and a device that keeps strings apart. It numbers characters by the font's encoding and names
+    them by the font's collection; where these are of two scripts (a font of Taiwan written with UniGB-UCS2-H), the
+    encoding's is right."""
     from pdfminer.cmapdb import CMapDB
+    from pdfminer.converter import PDFPageAggregator
+    from pdfminer.layout import LTChar
     from pdfminer.pdfinterp import PDFResourceManager
     from pdfminer.pdftypes import resolve1
 
@@ -297,4 +304,13 @@ def _resources() -> Any:
                 font.unicode_map = CMapDB.get_unicode_map(collection, font.vertical)
             return font
 
-    return Resources()
+    class Device(PDFPageAggregator):
+        def render_string(self, *told: Any) -> None:
+            start = len(self.cur_item)
+            super().render_string(*told)
+            self.strings.append([item for item in list(self.cur_item)[start:] if isinstance(item, LTChar)])
+
+    resources = Resources()
+    device = Device(resources, laparams=None)
+    device.strings = []
+    return resources, device

@@ -38,6 +38,7 @@ _PITCH = 2.3
 _ROWS_APART = 3.6
 _FORM = 2.0
 _PROSE = 12.0
+_LONG = 20.0
 _NAMES = 3
 _ENDS = tuple("。！？；：.!?;:」』）)")
 _STOPS = re.compile(r"[，。；、,.;]")
@@ -466,12 +467,13 @@ def _full(lines: list[_Line], at: int, width: float) -> bool:
     reach = max(other.right for other in column)
     held = sum(other.right > reach - 1.2 * line.height for other in column) > 1
     margin = width - min(other.left for other in column)
-    if line.right + room > reach and (held or abs(margin - reach) < 3 * line.height):
-        return True
+    told = line.width > _LONG * line.height or any(_STOPS.search(other.text[:-1]) for other in column)
+    if line.right + room > reach and (held and told or abs(margin - reach) < 3 * line.height):
+        return line.width > _WIDE * line.height
     near = [other for other in _neighbours(lines, at)]
     reach = max(other.right for other in near)
     held = sum(other.right > reach - 1.2 * line.height for other in near) > 1
-    told = any(_STOPS.search(other.text) for other in near)
+    told = any(_STOPS.search(other.text[:-1]) for other in near)
     return held and told and line.right + room > reach and line.width > _WIDE * line.height
 
 
