@@ -20,13 +20,13 @@ from itertools import pairwise
 from typing import Any
 
 from danlu.data.readers.layout import APART, Box
+from danlu.data.readers.ruled import placed, things
 from danlu.extras import need
 
 _TOKEN = re.compile(
     r"(?:[^ \t\u00a0\r\n\ufffe\x02\u3000]|(?<!\u3000)\u3000(?!\u3000))+[\ufffe\x02]?|[\ufffe\x02]"
 )
 _OBJECTS = 20_000
-_DEEP = 3
 _LEVEL = math.radians(0.1)
 _COLLECTIONS = {"UniGB": "Adobe-GB1", "UniCNS": "Adobe-CNS1", "UniJIS": "Adobe-Japan1", "UniKS": "Adobe-Korea1"}
 _LATIN = re.compile(r"(?:[A-Z]{6}\+)?(?:Helvetica|Times|Courier|Arial|Symbol|ZapfDingbats)", re.IGNORECASE)
@@ -74,6 +74,8 @@ class _Measure:
     def __init__(self, layer: Any) -> None:
         self.layer, self.raw = layer.raw, need("pypdfium2.raw", "pdf")
         self.rect = self.raw.FS_RECTF()
+        count = layer.count_chars()
+        self.same = self.raw.FPDFText_GetCharIndexFromTextIndex(self.layer, count - 1) == count - 1
 
     def box(self, at: int) -> tuple[float, float, float, float]:
         """(left, bottom, right, top) of a character by the metrics of its font."""
@@ -82,7 +84,8 @@ class _Measure:
         return self.rect.left, self.rect.bottom, self.rect.right, self.rect.top
 
     def place(self, at: int) -> int:
-        return max(self.raw.FPDFText_GetCharIndexFromTextIndex(self.layer, at), 0)
+        """Which of the page's characters a place in its text is: pdfium leaves some out of the text."""
+        return at if self.same else max(self.raw.FPDFText_GetCharIndexFromTextIndex(self.layer, at), 0)
 
     def word(self, start: int, text: str, before: str) -> Iterator[Word]:
         """One word, or its parts where the file wrote what stands apart without a space between."""
@@ -208,7 +211,11 @@ def unsaid(page: Any) -> list[tuple[float, float]]:
     matrix = raw.FS_MATRIX()
     fonts: dict[int, bool] = {}
     out = []
-    for thing in _things(page.raw, raw):
+    for at, (thing, held) in enumerate(things(page, raw)):
+        if at > _OBJECTS:
+            break
+        if raw.FPDFPageObj_GetType(thing) != raw.FPDF_PAGEOBJ_TEXT:
+            continue
         if not raw.FPDFPageObj_GetBounds(thing, left, bottom, right, top) or right.value - left.value > 0.01:
             continue
         font = raw.FPDFTextObj_GetFont(thing)
@@ -216,15 +223,8 @@ def unsaid(page: Any) -> list[tuple[float, float]]:
         if key not in fonts:
             fonts[key] = bool(font) and _absent(font, raw)
         if fonts[key] and raw.FPDFPageObj_GetMatrix(thing, matrix):
-            out.append((matrix.e, matrix.f))
+            out.append(placed(matrix.e, matrix.f, held))
     return out
-
-
-def _things(page: Any, raw: Any) -> Iterator[Any]:
-    for at in range(min(max(raw.FPDFPage_CountObjects(page), 0), _OBJECTS)):
-        thing = raw.FPDFPage_GetObject(page, at)
-        if raw.FPDFPageObj_GetType(thing) == raw.FPDF_PAGEOBJ_TEXT:
-            yield thing
 
 
 def _absent(font: Any, raw: Any) -> bool:
