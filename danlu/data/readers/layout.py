@@ -33,7 +33,7 @@ _FILLED = 0.6
 _WIDE = 6.0
 _DEEP = 6
 _GUTTERS = 6
-_SAME = 1.25
+_SAME = 1.15
 _PITCH = 2.3
 _ROWS_APART = 3.6
 _FORM = 2.0
@@ -48,7 +48,7 @@ _MARK = re.compile(
     rf"{_NUMERAL}{{1,3}}\u3000|[（(〔\[]{_NUMERAL}{{1,4}}[)）〕\]]|[(（]?[A-Za-z][)）]\s|{_NUMERAL}{{1,3}}[、．)）]|{_NUMERAL}{{1,3}}[.](?!\d)"
     rf"|(?:\d{{1,2}}\.){{1,4}}\d{{0,2}}\s|第\s?{_NUMERAL}[ \d〇零一二三四五六七八九十百]{{0,6}}\s?[條項款目章節編篇點](?![之第所規])"
     r"|[①-⓿❶-➓㈠-㉃●○◎◆◇■□☐☑☒▲△▪•‧・※★☆➢✓–—*]|- |附[件表圖錄]\s?[\d一二三四五六七八九十]"
-    r"|[^\s：:，。]{1,8}：(?!$)"
+    r"|[\ue000-\uf8ff◦▫‣⁃∙◘]|[^\s：:，。]{1,8}：(?!$)|[A-Z][\w ]{0,20}: "
 )
 _RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _MARKER = re.compile(rf"[（(]?{_NUMERAL}{{1,3}}[)）、.．]?|[●○◎■□▪•‧・※–\-*]|[（(]?[A-Za-z][)）.]")
@@ -432,10 +432,13 @@ def joined(before: str, after: str) -> str:
     r"""Two lines of a paragraph: Chinese without a space, and a word that a hyphen (pdfium's mark) parted, whole."""
     if before.endswith(("\ufffe", "\x02")):
         return before[:-1] + after
-    if before.endswith(" "):
-        return before + after
-    latin = before[-1:].isascii() and after[:1].isascii()
-    return before + (" " if latin else "") + after
+    wide = any(unicodedata.east_asian_width(character) in "WF" for character in (before[-1:] or "x", after[:1] or "x"))
+    return before + ("" if wide or before.endswith(" ") else " ") + after
+
+
+def listed(text: str) -> bool:
+    """Whether a line begins with what only the first line of something begins with: the mark of a list, a label."""
+    return bool(_MARK.match(text))
 
 
 def _runs_on(lines: list[_Line], at: int, width: float, after_runs_on: bool) -> bool:
@@ -451,8 +454,7 @@ def _runs_on(lines: list[_Line], at: int, width: float, after_runs_on: bool) -> 
     if line.column == after.column:
         if not 0 < after.top - line.top <= _PITCH * em:
             return False
-        indent = after.left - line.body
-        if indent > 0.7 * em and not (line.listed and indent < 10 * em):
+        if not _aligned(lines, at):
             return False
     if line.column != after.column:
         return _over(lines, at)
@@ -474,7 +476,20 @@ def _full(lines: list[_Line], at: int, width: float) -> bool:
     reach = max(other.right for other in near)
     held = sum(other.right > reach - 1.2 * line.height for other in near) > 1
     told = any(_STOPS.search(other.text[:-1]) for other in near)
-    return held and told and line.right + room > reach and line.width > _WIDE * line.height
+    return held and told and line.right + room > reach and line.width > _PROSE * line.height
+
+
+def _aligned(lines: list[_Line], at: int) -> bool:
+    """Whether the next line begins where one that goes on would: not indented, unless it hangs below its first line."""
+    line, after = lines[at], lines[at + 1]
+    indent = after.left - line.body
+    if indent <= 0.7 * line.height:
+        return True
+    if line.listed:
+        return indent < 10 * line.height
+    third = lines[at + 2] if at + 2 < len(lines) else None
+    back = third is not None and third.column == after.column and third.left < after.left - 0.7 * line.height
+    return indent < 4 * line.height and not back
 
 
 def _over(lines: list[_Line], at: int) -> bool:

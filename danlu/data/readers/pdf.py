@@ -24,7 +24,7 @@ from danlu.data.guard import alive
 from danlu.data.readers import Reading, Unreadable, ocr, sound
 from danlu.data.readers.continued import whole
 from danlu.data.readers.glyphs import Hidden, Word, boxes, characters, slope, unsaid, upright, words
-from danlu.data.readers.layout import Block, Place, Table, blocks, joined, written
+from danlu.data.readers.layout import Block, Place, Table, blocks, joined, listed, written
 from danlu.data.readers.ruled import Grid, grids, turned
 from danlu.extras import need
 
@@ -259,8 +259,8 @@ def _clean(block: Block) -> Block:
 def _cell(text: str) -> str:
     """The lines of a cell as one: Chinese without a space."""
     out = ""
-    for line in text.split("\n"):
-        out = joined(out, line.strip()) if out else line.strip()
+    for line in filter(None, (line.strip() for line in text.split("\n"))):
+        out = joined(out, line) if out and not (listed(line) or listed(out[-1:])) else f"{out} {line}".strip()
     return out.replace("\ufffe", "")
 
 
