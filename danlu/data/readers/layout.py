@@ -30,7 +30,7 @@ APART = 0.9
 
 _LINES = 3
 _FILLED = 0.6
-_WIDE = 6.0
+_WIDE = 7.0
 _DEEP = 6
 _GUTTERS = 6
 _SAME = 1.15
@@ -206,16 +206,33 @@ def _gaps(pieces: Sequence[Piece], tall: float) -> list[float]:
 
 
 def _columns(left: Sequence[Piece], right: Sequence[Piece], tall: float) -> bool:
-    """Whether both sides are running text, side by side over some lines."""
+    """Whether both sides are running text, side by side over some lines; or a list, with what was drawn after it."""
     if not left or not right:
         return False
     drawn_so = max(piece.at for piece in left) < min(piece.at for piece in right)
-    fewest = _LINES - drawn_so
-    top, bottom = max(min(p.top for p in side) for side in (left, right)), min(max(p.bottom for p in side) for side in (left, right))
+    if drawn_so and _list(left) and (_list(right) or _far(left, right, tall)):
+        return True
+    top = max(min(piece.top for piece in side) for side in (left, right))
+    bottom = min(max(piece.bottom for piece in side) for side in (left, right))
     for side in (left, right):
-        if sum(top <= _middle(piece) <= bottom for piece in side) < fewest:
+        if sum(top <= _middle(piece) <= bottom for piece in side) < _LINES - drawn_so:
             return False
     return all(_running(side, tall) or _gutter(side) is not None for side in (left, right))
+
+
+def _list(side: Sequence[Piece]) -> bool:
+    return len(side) > 1 and 2 * sum(listed(piece.text) for piece in side) >= len(side)
+
+
+def _far(left: Sequence[Piece], right: Sequence[Piece], tall: float) -> bool:
+    """Whether words, rather than numbers, stand well apart."""
+    gap = min(piece.left for piece in right) - max(piece.right for piece in left)
+    return gap > _FORM * tall and _wordy(right)
+
+
+def _wordy(side: Sequence[Piece]) -> bool:
+    text = "".join("".join(piece.text.split()) for piece in side)
+    return 2 * sum(map(str.isalpha, text)) > len(text)
 
 
 def _running(side: Sequence[Piece], tall: float) -> bool:
@@ -226,13 +243,13 @@ def _running(side: Sequence[Piece], tall: float) -> bool:
             lines.append([])
         lines[-1].append(piece)
     width = max(piece.right for piece in side) - min(piece.left for piece in side)
-    filled = median(sum(piece.right - piece.left for piece in line) for line in lines)
-    if len(lines) < 2 or filled < max(_FILLED * width, _WIDE * tall):
+    widths = [sum(piece.right - piece.left for piece in line) for line in lines]
+    full = [wide for wide in widths if wide >= _FILLED * width]
+    if len(full) < 2 or sum(full) < _FILLED * sum(widths) or width < _WIDE * tall:
         return False
     if sum(len(line) == 1 for line in lines) < 0.5 * len(lines):
         return False
-    text = "".join("".join(piece.text.split()) for piece in side)
-    return 2 * sum(map(str.isalpha, text)) > len(text)
+    return _wordy(side) and (width >= _PROSE * tall or any(_STOPS.search(piece.text) for piece in side))
 
 
 def _middle(piece: Piece) -> float:
