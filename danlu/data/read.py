@@ -117,8 +117,8 @@ class Batch:
 @dataclass
 class Counts:
     """What was brought. `kinds` is by format and encoding, tab between: [documents, characters]; `licences` by root
-    are those that documents state themselves; `blank` and `unsaid` count pages without text, and those of whose text some
-    cannot be told; `first` tells the first drops."""
+    are those that documents state themselves; `blank` and `unsaid` count pages without text, and those of whose text
+    some cannot be told; `first` tells the first drops."""
 
     documents: int = 0
     reasons: Counter[str] = field(default_factory=Counter)

@@ -17,7 +17,10 @@ _EDGE = 3
 _NEAR = 2
 _COUNT = re.compile(r"[0-9０-９]+|[〇零一二三四五六七八九十百]+|\b[ivxl]+\b")
 _PAGE = re.compile(r"\W*(?:第|page|p\.?)?\s*#\s*頁?\W*(?:共|of|總)?\s*#?\s*頁?\W*", re.IGNORECASE)
-_AGAIN = re.compile(r".{0,40}(?:續上頁|接上頁|承上頁|續前頁|續下頁|接次頁|接下頁|[(（〔]續[)）〕]|continued\)?|cont'?d\.?\)?)\W*$", re.IGNORECASE)
+_AGAIN = re.compile(
+    r".{0,40}(?:續上頁|接上頁|承上頁|續前頁|續下頁|接次頁|接下頁|[(（〔]續[)）〕]|continued\)?|cont'?d\.?\)?)\W*$",
+    re.IGNORECASE,
+)
 
 
 def whole(pages: Sequence[list[Block]]) -> list[list[Block]]:

@@ -23,10 +23,10 @@ from danlu.data.readers.layout import APART, Box
 from danlu.data.readers.ruled import placed, things
 from danlu.extras import need
 
-_TOKEN = re.compile(
-    r"(?:[^ \t\u00a0\r\n\ufffe\x02\u3000]|(?<!\u3000)\u3000(?!\u3000))+[\ufffe\x02]?|[\ufffe\x02]"
-)
+_TOKEN = re.compile(r"(?:[^ \t\u00a0\r\n\ufffe\x02\u3000]|(?<!\u3000)\u3000(?!\u3000))+[\ufffe\x02]?|[\ufffe\x02]")
+_HANGUL = re.compile(r"[\uac00-\ud7a3]$")
 _OBJECTS = 20_000
+_COLUMN = 8
 _LEVEL = math.radians(0.1)
 _COLLECTIONS = {"UniGB": "Adobe-GB1", "UniCNS": "Adobe-CNS1", "UniJIS": "Adobe-Japan1", "UniKS": "Adobe-Korea1"}
 _LATIN = re.compile(r"(?:[A-Z]{6}\+)?(?:Helvetica|Times|Courier|Arial|Symbol|ZapfDingbats)", re.IGNORECASE)
@@ -54,7 +54,7 @@ def words(layer: Any) -> list[Word]:
     for token in _TOKEN.finditer(text):
         gap = text[end : token.start()]
         before = "\n" if "\n" in gap or "\r" in gap or (out and out[-1].text[-1] in "\ufffe\x02") else " " * bool(gap)
-        if out and before == "\n" and gap[:1] == " " and "\uac00" <= out[-1].text[-1] <= "\ud7a3":  # Korean parts its words
+        if out and before == "\n" and gap[:1] == " " and _HANGUL.search(out[-1].text):
             out[-1] = replace(out[-1], text=out[-1].text + " ")
         end = token.end()
         out += measure.word(token.start(), token[0], before)
@@ -89,7 +89,8 @@ class _Measure:
 
     def word(self, start: int, text: str, before: str) -> Iterator[Word]:
         """One word, or its parts where the file wrote what stands apart without a space between."""
-        first, last = self.place(start), self.place(start + len(text) - 1 - (len(text) > 1 and text[-1] in "\ufffe\x02"))
+        first = self.place(start)
+        last = self.place(start + max(len(text.rstrip("\ufffe\x02")) - 1, 0))
         angle = math.remainder(-self.raw.FPDFText_GetCharAngle(self.layer, first), math.tau)  # pdfium's goes clockwise
         box, end = self.box(first), self.box(last)
         if len(text) == 1 or _together(box, end, len(text), text, angle):
@@ -135,13 +136,15 @@ def boxes(found: Sequence[Word], angle: float) -> tuple[list[str], list[Box], li
     first = level[0].at if level else 0
     odd = [word for word in found if abs(math.remainder(word.angle - angle, math.tau)) >= 0.01]
     before, after = ([word for word in odd if (0 <= word.at < first) == wanted] for wanted in (True, False))
-    return _lines(before), _pieces([_upright(word, angle) for word in level]), _lines(after)
+    straight = [_upright(word, angle) for word in level]
+    return _lines(before), _pieces(_laid(straight) if _vertical(straight) else straight), _lines(after)
 
 
 def _upright(word: Word, angle: float) -> Box:
     if abs(angle) < _LEVEL:
         return Box(word.text, word.left, -word.top, word.right, -word.bottom, word.at, word.before)
-    return Box(word.text, *upright((word.left, word.bottom, word.right, word.top), angle, len(word.text)), word.at, word.before)
+    frame = (word.left, word.bottom, word.right, word.top)
+    return Box(word.text, *upright(frame, angle, len(word.text)), word.at, word.before)
 
 
 def upright(box: Sequence[float], angle: float, count: int = 1) -> tuple[float, float, float, float]:
@@ -159,6 +162,33 @@ def upright(box: Sequence[float], angle: float, count: int = 1) -> tuple[float, 
         across, up = max(across, 1e-3), max(up, 1e-3)
     middle = (x * cos - y * sin, -(x * sin + y * cos))
     return middle[0] - across / 2, middle[1] - up / 2, middle[0] + across / 2, middle[1] + up / 2
+
+
+def _vertical(found: Sequence[Box]) -> bool:
+    """Whether Chinese is written in vertical lines: most characters stand alone, the next one close below."""
+    single = [box for box in found if len(box.text) == 1 and unicodedata.east_asian_width(box.text) == "W"]
+    if len(single) < _COLUMN or len(single) < 0.7 * len(found):
+        return False
+    below = beside = 0
+    for box, after in pairwise(sorted(single, key=lambda box: (round(box.left), box.top))):
+        below += abs(after.left - box.left) < 0.3 * box.height and after.top - box.top < 1.5 * box.height
+    for box, after in pairwise(sorted(single, key=lambda box: (round(box.top), box.left))):
+        beside += abs(after.top - box.top) < 0.3 * box.height and after.left - box.left < 1.3 * box.width
+    return below > 0.6 * len(single) > 2 * beside
+
+
+def _laid(found: Sequence[Box]) -> list[Box]:
+    """Vertical lines laid down: the first, on the right, on top, and what was its upper end on the left."""
+    columns: list[list[Box]] = []
+    for box in sorted(found, key=lambda box: -box.left):
+        if not columns or columns[-1][0].left - box.left > 0.5 * box.height:
+            columns.append([])
+        columns[-1].append(box)
+    return [
+        replace(box, left=box.top, right=box.bottom, top=-box.right, bottom=-box.left, before="")
+        for column in columns
+        for box in sorted(column, key=lambda box: box.top)
+    ]
 
 
 def _pieces(found: Sequence[Box]) -> list[Box]:

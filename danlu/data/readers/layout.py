@@ -7,11 +7,10 @@ boxes leaves them apart. The way of a page:
    XY cut does (Nagy and Seth, 1984). A table is no columns: its cells are short, or numbers, or several a side.
 2. `_rows` puts side by side what shares a line.
 3. `_tables` finds rows whose gaps stand above each other; such rows are a table when their head is evident, else lines.
-4. `_paragraphs` joins a line with the next where the next one's first word had no room, and no list item, heading, verse
-   or row of a form begins: what has room is judged by the paragraph's own column, not by the page's widest line.
+4. `danlu.data.readers.paragraphs` joins the lines of a paragraph.
 
-Lengths are in any unit, y downwards. Not covered: text in vertical lines, tables whose cells fill several lines in the
-first column, text that runs around a figure of odd shape.
+Lengths are in any unit, y downwards. Not covered: unruled tables whose cells fill several lines or span columns, text
+that runs around a figure of odd shape, columns of text in an unruled table (they may be read as columns of a page).
 """
 
 from __future__ import annotations
@@ -24,34 +23,21 @@ from itertools import pairwise
 from statistics import median
 
 from danlu.data.readers.grid import table
+from danlu.data.readers.paragraphs import FORM, MARKER, PROSE, STOPS, WIDE, Line, listed, text
 
 APART = 0.9
 """Heights between two words of a line from which on they may be of two columns."""
 
 _LINES = 3
 _FILLED = 0.6
-_WIDE = 7.0
 _DEEP = 6
+_MOST = 4_000
+_CELLS = 200
 _GUTTERS = 6
-_SAME = 1.15
-_PITCH = 2.3
 _ROWS_APART = 3.6
-_FORM = 2.0
-_PROSE = 12.0
-_LONG = 20.0
 _NAMES = 3
-_ENDS = tuple("。！？；：.!?;:」』）)")
-_STOPS = re.compile(r"[，。；、,.;]")
 NUMBER = re.compile(r"[-−－+(（]?[$＄]?\d[\d,，.%％/:：\-–]*[)）%％]?|[-–－—]+")
-_NUMERAL = r"[0-9０-９一二三四五六七八九十百〇零壹貳參肆伍甲乙丙丁戊己庚辛]"
-_MARK = re.compile(
-    rf"{_NUMERAL}{{1,3}}\u3000|[（(〔\[]{_NUMERAL}{{1,4}}[)）〕\]]|[(（]?[A-Za-z][)）]\s|{_NUMERAL}{{1,3}}[、．)）]|{_NUMERAL}{{1,3}}[.](?!\d)"
-    rf"|(?:\d{{1,2}}\.){{1,4}}\d{{0,2}}\s|第\s?{_NUMERAL}[ \d〇零一二三四五六七八九十百]{{0,6}}\s?[條項款目章節編篇點](?![之第所規])"
-    r"|[①-⓿❶-➓㈠-㉃●○◎◆◇■□☐☑☒▲△▪•‧・※★☆➢✓–—*]|- |附[件表圖錄]\s?[\d一二三四五六七八九十]"
-    r"|[\ue000-\uf8ff◦▫‣⁃∙◘]|[^\s：:，。]{1,8}：(?!$)|[A-Z][\w ]{0,20}: "
-)
 _RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
-_MARKER = re.compile(rf"[（(]?{_NUMERAL}{{1,3}}[)）、.．]?|[●○◎■□▪•‧・※–\-*]|[（(]?[A-Za-z][)）.]")
 
 
 @dataclass(frozen=True)
@@ -78,7 +64,8 @@ class Box:
 
 @dataclass
 class Table:
-    """Rows of cells; `edges` is where each column begins, left to right. `headed`: the first row is evidently a head."""
+    """Rows of cells; `edges` is where each column begins, left to right. `headed`: the first row is evidently a head;
+    else the rows are written as lines."""
 
     rows: list[list[str]]
     edges: list[float] = field(default_factory=list)
@@ -119,22 +106,22 @@ Block = str | Table
 def blocks(pieces: Sequence[Piece], width: float = 0.0) -> list[Block]:
     """The paragraphs (one string for each stretch of text, line ends between) and the tables of a page `width` wide."""
     out: list[Block] = []
-    lines: list[_Line] = []
+    lines: list[Line] = []
     for column, part in enumerate(ordered(pieces)):
         for found in _tables(_rows(part)):
             if isinstance(found, Table):
-                out += [*_text(lines, width), found]
+                out += [*text(lines, width), found]
                 lines = []
             else:
-                lines.append(_Line.of(found, column))
-    return [*out, *_text(lines, width)]
+                lines.append(Line.of(found, column))
+    return [*out, *text(lines, width)]
 
 
 def written(found: Sequence[Block]) -> str:
     """Blocks as text, an empty line around tables that are drawn as such."""
     out = ""
     for before, block in pairwise([None, *found]):
-        drawn = isinstance(before, Table) and before.headed or isinstance(block, Table) and block.headed
+        drawn = (isinstance(before, Table) and before.headed) or (isinstance(block, Table) and block.headed)
         out += ("\n\n" if drawn else "\n") if out else ""
         out += str(block)
     return out
@@ -145,22 +132,17 @@ def written(found: Sequence[Block]) -> str:
 
 def ordered(pieces: Sequence[Piece], deep: int = _DEEP) -> list[list[Piece]]:
     """Parts of a page in reading order; each is one column wide."""
-    gutter = _gutter(pieces) if deep else None
+    gutter = _gutter(pieces) if deep and len(pieces) <= _MOST else None
     if gutter is None:
         return [list(pieces)] if pieces else []
     across = [piece for piece in pieces if piece.left < gutter < piece.right]
     beside = [piece for piece in pieces if not piece.left < gutter < piece.right]
-    level = {id(piece): piece for piece in across}
-    for piece in beside:
-        if any(_overlap(piece, wide) > 0.5 * piece.height for wide in across):
-            level[id(piece)] = piece
-    wide = sorted((piece for piece in pieces if id(piece) in level), key=lambda piece: piece.top)
-    rest = sorted((piece for piece in pieces if id(piece) not in level), key=lambda piece: piece.top)
+    wide, rest = _parted(across, beside, gutter)
     out: list[list[Piece]] = []
     while wide or rest:
         top = wide[0].top if wide else float("inf")
         above = [piece for piece in rest if _middle(piece) < top]
-        rest = rest[len(above) :] if rest[: len(above)] == above else [piece for piece in rest if piece not in above]
+        rest = [piece for piece in rest if _middle(piece) >= top]
         for side in (
             [piece for piece in above if piece.right <= gutter],
             [piece for piece in above if piece.right > gutter],
@@ -171,6 +153,23 @@ def ordered(pieces: Sequence[Piece], deep: int = _DEEP) -> list[list[Piece]]:
         wide = wide[len(run) :]
         out += ordered(run, deep - 1) if len(run) < len(pieces) else [run]
     return [part for part in out if part]
+
+
+def _parted(across: Sequence[Piece], beside: Sequence[Piece], gutter: float) -> tuple[list[Piece], list[Piece]]:
+    """What belongs to the lines across the columns (their neighbours, and the short last line of a paragraph), and the
+    rest, both from the top down."""
+    right = [piece for piece in beside if piece.right > gutter]
+    wide, rest = sorted(across, key=lambda piece: piece.top), []
+    for piece in sorted(beside, key=lambda piece: piece.top):
+        level = any(_overlap(piece, other) > 0.5 * piece.height for other in across)
+        below = any(
+            0 <= piece.top - other.bottom + 0.3 * piece.height < 1.2 * piece.height
+            and abs(piece.left - other.left) < 3 * piece.height
+            for other in wide
+        )
+        alone = below and not any(_overlap(piece, other) > 0 for other in right)
+        (wide if level or alone else rest).append(piece)
+    return sorted(wide, key=lambda piece: piece.top), rest
 
 
 def _gutter(pieces: Sequence[Piece]) -> float | None:
@@ -227,7 +226,7 @@ def _list(side: Sequence[Piece]) -> bool:
 def _far(left: Sequence[Piece], right: Sequence[Piece], tall: float) -> bool:
     """Whether words, rather than numbers, stand well apart."""
     gap = min(piece.left for piece in right) - max(piece.right for piece in left)
-    return gap > _FORM * tall and _wordy(right)
+    return gap > FORM * tall and _wordy(right)
 
 
 def _wordy(side: Sequence[Piece]) -> bool:
@@ -245,11 +244,11 @@ def _running(side: Sequence[Piece], tall: float) -> bool:
     width = max(piece.right for piece in side) - min(piece.left for piece in side)
     widths = [sum(piece.right - piece.left for piece in line) for line in lines]
     full = [wide for wide in widths if wide >= _FILLED * width]
-    if len(full) < 2 or sum(full) < _FILLED * sum(widths) or width < _WIDE * tall:
+    if len(full) < 2 or sum(full) < _FILLED * sum(widths) or width < WIDE * tall:
         return False
     if sum(len(line) == 1 for line in lines) < 0.5 * len(lines):
         return False
-    return _wordy(side) and (width >= _PROSE * tall or any(_STOPS.search(piece.text) for piece in side))
+    return _wordy(side) and (width >= PROSE * tall or any(STOPS.search(piece.text) for piece in side))
 
 
 def _middle(piece: Piece) -> float:
@@ -268,7 +267,7 @@ def _rows(pieces: Sequence[Piece]) -> list[list[Piece]]:
     rows: list[list[Piece]] = []
     for piece in sorted(pieces, key=lambda piece: (_middle(piece), piece.left)):
         for row in reversed(rows[-3:]):
-            if all(_beside(piece, other) for other in row):
+            if len(row) < _CELLS and all(_beside(piece, other) for other in row):
                 row.append(piece)
                 break
         else:
@@ -348,9 +347,9 @@ def _table(rows: list[list[Piece]]) -> Table | None:
     several = sum(sum(map(bool, row)) > 1 for row in cells)
     if several < _LINES or any(sum(bool(row[at]) for row in cells) < 2 for at in range(len(starts))):
         return None
-    if sum(bool(_MARKER.fullmatch(row[0])) for row in cells if row[0]) >= 0.8 * sum(bool(row[0]) for row in cells):
-        if len(starts) == 2:
-            return None
+    firsts = [row[0] for row in cells if row[0]]
+    if len(starts) == 2 and sum(bool(MARKER.fullmatch(first)) for first in firsts) >= 0.8 * len(firsts):
+        return None
     return Table(cells, starts, _headed(cells), ruled=False)
 
 
@@ -384,172 +383,3 @@ def _headed(cells: list[list[str]]) -> bool:
         return 2 * len(named) > len(numeric) and not any(NUMBER.fullmatch(name) for name in named)
     text = "".join("".join(row) for row in cells)
     return len(head) >= _NAMES and all(all(row) for row in cells) and not set("：:") & set(text)
-
-
-# --- paragraphs ---
-
-
-@dataclass(frozen=True)
-class _Line:
-    text: str
-    left: float
-    top: float
-    right: float
-    height: float
-    column: int
-    form: bool
-    body: float
-    """Where the text begins behind the mark of a list item; else `left`."""
-
-    @property
-    def width(self) -> float:
-        return self.right - self.left
-
-    @property
-    def listed(self) -> bool:
-        return bool(_MARK.match(self.text) or _MARKER.fullmatch(self.text.split(" ")[0]))
-
-    @classmethod
-    def of(cls, row: Sequence[Piece], column: int) -> _Line:
-        height = max(row, key=lambda piece: piece.width).height
-        gaps = [after.left - before.right for before, after in pairwise(row)]
-        body = min(piece.left for piece in row)
-        if gaps and _MARKER.fullmatch(row[0].text):
-            gaps, body = gaps[1:], row[1].left
-        form = any(gap > _FORM * height for gap in gaps)
-        left, right = min(piece.left for piece in row), max(piece.right for piece in row)
-        return cls(_spread(row), left, min(piece.top for piece in row), right, height, column, form, body)
-
-
-def _spread(row: Sequence[Piece]) -> str:
-    """The text of a row; a title whose characters are spread evenly over a line is one word."""
-    texts = [piece.text for piece in row]
-    gaps = [after.left - before.left for before, after in pairwise(row)]
-    if len(row) >= _NAMES and all(len(text) == 1 and not text.isascii() for text in texts):
-        if max(gaps) - min(gaps) < 0.15 * max(gaps):
-            return "".join(texts)
-    return " ".join(texts)
-
-
-def _text(lines: list[_Line], width: float) -> list[str]:
-    """The lines of a stretch of text, those of a paragraph joined; nothing when there are none."""
-    on = [False] * (len(lines) + 1)
-    for at in range(len(lines) - 2, -1, -1):
-        on[at] = _runs_on(lines, at, width, on[at + 1])
-    out: list[str] = []
-    for line, runs_on in zip(lines, [False, *on], strict=False):
-        if runs_on:
-            out[-1] = joined(out[-1], line.text)
-        else:
-            out.append(line.text)
-    return ["\n".join(line.rstrip() for line in out)] if out else []
-
-
-def joined(before: str, after: str) -> str:
-    r"""Two lines of a paragraph: Chinese without a space, and a word that a hyphen (pdfium's mark) parted, whole."""
-    if before.endswith(("\ufffe", "\x02")):
-        return before[:-1] + after
-    wide = any(unicodedata.east_asian_width(character) in "WF" for character in (before[-1:] or "x", after[:1] or "x"))
-    return before + ("" if wide or before.endswith(" ") else " ") + after
-
-
-def listed(text: str) -> bool:
-    """Whether a line begins with what only the first line of something begins with: the mark of a list, a label."""
-    return bool(_MARK.match(text))
-
-
-def _runs_on(lines: list[_Line], at: int, width: float, after_runs_on: bool) -> bool:
-    """Whether the line at `at` goes on in the next, of which it is known whether it does."""
-    line, after = lines[at], lines[at + 1]
-    if line.text.endswith(("\ufffe", "\x02")):
-        return True
-    em = line.height
-    if line.form or after.form or line.text.endswith(_ENDS) or _MARK.match(after.text):
-        return False
-    if max(line.height, after.height) > _SAME * min(line.height, after.height):
-        return False
-    if line.column == after.column:
-        if not 0 < after.top - line.top <= _PITCH * em:
-            return False
-        if not _aligned(lines, at):
-            return False
-    if line.column != after.column:
-        return _over(lines, at)
-    return _full(lines, at, width) or _prose(lines, at, after_runs_on)
-
-
-def _full(lines: list[_Line], at: int, width: float) -> bool:
-    """Whether the first word of the next line had no room on this one, in its own column."""
-    line = lines[at]
-    room = _first(lines[at + 1])
-    column = [other for other in lines if other.column == line.column]
-    reach = max(other.right for other in column)
-    held = sum(other.right > reach - 1.2 * line.height for other in column) > 1
-    margin = width - min(other.left for other in column)
-    told = line.width > _LONG * line.height or any(_STOPS.search(other.text[:-1]) for other in column)
-    if line.right + room > reach and (held and told or abs(margin - reach) < 3 * line.height):
-        return line.width > _WIDE * line.height
-    near = [other for other in _neighbours(lines, at)]
-    reach = max(other.right for other in near)
-    held = sum(other.right > reach - 1.2 * line.height for other in near) > 1
-    told = any(_STOPS.search(other.text[:-1]) for other in near)
-    return held and told and line.right + room > reach and line.width > _PROSE * line.height
-
-
-def _aligned(lines: list[_Line], at: int) -> bool:
-    """Whether the next line begins where one that goes on would: not indented, unless it hangs below its first line."""
-    line, after = lines[at], lines[at + 1]
-    indent = after.left - line.body
-    if indent <= 0.7 * line.height:
-        return True
-    if line.listed:
-        return indent < 10 * line.height
-    third = lines[at + 2] if at + 2 < len(lines) else None
-    back = third is not None and third.column == after.column and third.left < after.left - 0.7 * line.height
-    return indent < 4 * line.height and not back
-
-
-def _over(lines: list[_Line], at: int) -> bool:
-    """Whether a column's last line goes on in the next column: both are as wide as their columns of some lines."""
-    for line in lines[at : at + 2]:
-        column = [other for other in lines if other.column == line.column]
-        reach = max(other.right for other in column) - 1.2 * line.height
-        full = [other for other in column if other.right > reach]
-        if len(full) < _LINES or (line is lines[at] and line not in full) or line.width < _WIDE * line.height:
-            return False
-    return True
-
-
-def _first(line: _Line) -> float:
-    """How wide the first word of a line is, with some play: a Chinese character, and the stop that must follow it."""
-    word = re.match(r"[^\s\u2e80-\uffef]+|.[，。；：、！？）」』]?", line.text)
-    columns = sum(2 if unicodedata.east_asian_width(character) in "WFA" else 1 for character in line.text)
-    wide = sum(2 if unicodedata.east_asian_width(c) in "WFA" else 1 for c in word[0]) if word else 2
-    return line.width * wide / max(columns, 1) + 0.6 * line.height
-
-
-def _neighbours(lines: list[_Line], at: int) -> list[_Line]:
-    """The lines around one that are of its size and column, evenly apart, and begin where it or the next one does."""
-    out = [lines[at]]
-    for step in (-1, 1):
-        place = at + step
-        while 0 <= place < len(lines) and len(out) < 40:
-            one, other = lines[place], lines[place - step]
-            same = max(one.height, other.height) <= _SAME * min(one.height, other.height)
-            if one.column != other.column or not same or abs(one.top - other.top) > _PITCH * one.height:
-                break
-            out.append(one)
-            place += step
-    return out
-
-
-def _prose(lines: list[_Line], at: int, after_runs_on: bool) -> bool:
-    """Whether a long line, broken before its paragraph's edge, is prose that the next line ends or goes on with."""
-    line, after = lines[at], lines[at + 1]
-    if line.column != after.column or line.width < _PROSE * line.height:
-        return False
-    if not (_STOPS.search(line.text) or at and lines[at - 1].column == line.column and _STOPS.search(lines[at - 1].text)):
-        return False
-    ends = after.text.endswith(("。", "；", "：", ".", ";")) or line.text.endswith(("，", "、", ","))
-    ends = ends or after_runs_on
-    return ends and after.right <= line.right + line.height

@@ -38,8 +38,8 @@ _wanted = True
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text, the corners it stands in (from its top left, clockwise; pixels), and how sure its reading is, 0 to
-    1."""
+    """A line of text, the corners it stands in (from its top left, clockwise; pixels), and how sure its reading is, 0
+    to 1."""
 
     text: str
     corners: Sequence[tuple[float, float]]

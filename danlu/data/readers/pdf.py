@@ -1,13 +1,16 @@
-"""PDF: text page after page, tables that lines are drawn around as Markdown, scanned pages through OCR.
+"""PDF: text in reading order, page after page; tables as Markdown; scanned pages through OCR.
 
 `meta["pages"]` holds each page's [start, end) in the text; `meta["ocr"]` numbers the pages (from 1) that were read by
-OCR, `meta["ocr_confidence"]` says how surely, 0 to 1, and `meta["pages_without_text"]` counts those left without. Read
-by pdfium; a page whose text layer is empty, or whose fonts do not say what their glyphs mean, is drawn and read by OCR
-where the extra "ocr" is installed.
+OCR, `meta["ocr_confidence"]` says how surely, 0 to 1, and `meta["pages_without_text"]` counts those left without.
+`meta["pages_missing_text"]` numbers pages on which text is drawn that nobody can tell, its font not being in the file,
+and `meta["text_missing"]` counts its pieces. Read by pdfium, and by pdfminer.six what pdfium leaves out; a page whose
+text layer is empty, or whose fonts do not say what their glyphs mean, is drawn and read by OCR where the extra "ocr"
+is installed.
 
-Lines that were broken only because the page ended are joined again: a line at least nine tenths as wide as the widest
-of its page, which does not end a sentence, runs on into the next. A hyphen that only parted a word is left out.
-Not covered: tables without lines, formulas, forms, annotations, the order of columns beyond what the file says.
+Columns come one after the other, the lines of a paragraph are joined (`danlu.data.readers.layout`), and a page is read
+as it lies: turned, aslant, or in vertical lines. A table is what lines are drawn around (`ruled`), or rows whose
+columns stand above each other under an evident head; one that goes on over a page's end stands whole where it begins
+(`continued`). A hyphen that only parted a word is left out. Not covered: formulas, the values of forms, annotations.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from danlu.data.guard import alive
 from danlu.data.readers import Reading, Unreadable, ocr, sound
 from danlu.data.readers.continued import whole
 from danlu.data.readers.glyphs import Hidden, Word, boxes, characters, slope, unsaid, upright, words
-from danlu.data.readers.layout import Block, Place, Table, blocks, joined, listed, written
+from danlu.data.readers.layout import Block, Place, Table, blocks, written
+from danlu.data.readers.paragraphs import joined, listed
 from danlu.data.readers.ruled import Grid, grids, turned
 from danlu.extras import need
 
@@ -82,11 +86,11 @@ def read(data: bytes) -> Reading:
 
 
 def laid(pages: list[list[Block]]) -> tuple[str, list[list[int]]]:
-    """The text of pages, and [start, end) of each. A table that goes on over a page's end stands whole on the page where
-    it begins."""
+    """The text of pages, and [start, end) of each. A table that goes on over a page's end stands whole on the page
+    where it begins."""
     text, spans = "", []
-    for blocks in whole(pages):
-        page = sound(written(blocks))
+    for found in whole(pages):
+        page = sound(written(found))
         text += "\n\n" if text and page else ""
         spans.append([len(text), len(text) + len(page)])
         text += page
@@ -216,7 +220,7 @@ def _filled(
     free: list[Word] = []
     last: tuple[int, tuple[int, int]] | None = None
     for word in found:
-        ends = {cell for cell in (_cell_at(ruled, *point, turn) for point in _points(word))}
+        ends = {_cell_at(ruled, *point, turn) for point in _points(word)}
         parts = [word] if len(ends) == 1 or word.at < 0 else characters(word, layer)
         for part in parts:
             cell = _cell_at(ruled, (part.left + part.right) / 2, (part.bottom + part.top) / 2, turn)
