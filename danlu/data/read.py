@@ -128,8 +128,8 @@ class Batch:
 @dataclass
 class Counts:
     """What was brought. `kinds` is by format and encoding, tab between: [documents, characters]; `licences` by root
-    are those that documents state themselves; `notes` by the name in `_NOTES`: [documents, times]; `first` tells the
-    first drops."""
+    are those that documents state themselves; `notes` by the name in `_NOTES`: [documents, times]; `blank` and `unsaid`
+    count pages without text, and those of whose text some cannot be told; `first` tells the first drops."""
 
     documents: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -137,6 +137,7 @@ class Counts:
     licences: dict[str, list[str]] = field(default_factory=dict)
     blank: int = 0
     notes: dict[str, list[int]] = field(default_factory=dict)
+    unsaid: int = 0
     first: list[str] = field(default_factory=list)
 
     def document(self, document: Document) -> None:
@@ -147,6 +148,7 @@ class Counts:
         self.blank += document.meta.get("pages_without_text", 0)
         for name in _NOTES:
             self.note(name, [1, times] if (times := document.meta.get(name, 0)) else [0, 0])
+        self.unsaid += len(document.meta.get("pages_missing_text", ()))
 
     def drop(self, drop: Drop) -> None:
         self.reasons[drop.reason] += 1
@@ -168,6 +170,7 @@ class Counts:
         self.blank += other.blank
         for name, more in other.notes.items():
             self.note(name, more)
+        self.unsaid += other.unsaid
         for kind, (documents, characters) in other.kinds.items():
             held = self.kinds.setdefault(kind, [0, 0])
             held[0] += documents
@@ -237,6 +240,9 @@ class Read(Step[ReadSettings]):
         for name, (documents, times) in sorted(total.notes.items()):
             title, words = _NOTES[name]
             out.text(title, words.format(times=times, documents=documents))
+        if total.unsaid:
+            told = f"On {total.unsaid} page(s) text is drawn in fonts that the file does not hold, and cannot be told."
+            out.text("Pages with text missing", f"{told} `pages_missing_text` of a document names them.")
         characters = sum(characters for _, characters in total.kinds.values())
         out.metrics.update(documents=total.documents, characters=characters, dropped=dropped)
         for root in labels(self.settings.paths).values():

@@ -12,7 +12,6 @@ import pytest
 
 from danlu.data.files import labels
 from danlu.data.readers import READERS, Unreadable, module, reader, sound
-from danlu.data.readers.pdf import unwrap
 from danlu.errors import DataError
 
 PROSE = "檢索增強生成先找出相關的段落，再請模型根據段落回答問題。這樣的系統需要可靠的資料，也需要可靠的評估。\n"
@@ -223,11 +222,6 @@ def test_deeply_nested_html_is_read():
 
 def test_sound_text_can_always_be_written():
     assert sound("a\0b\ud800c\ud83d\udd25") == "ab\ufffdc🔥"
-
-
-def test_pdf_lines_run_on_only_where_the_page_broke_them():
-    page = "第 1 條\n人民身體之自由應予保障，除現行犯之逮捕由法律另定外，不\n得逮捕拘禁。\n第 2 條\n短"
-    assert unwrap(page) == "第 1 條\n人民身體之自由應予保障，除現行犯之逮捕由法律另定外，不得逮捕拘禁。\n第 2 條\n短"
 
 
 def test_messy_files_of_the_world(steps, opened, shared):

@@ -5,7 +5,7 @@
 | text | .txt .log .rst .tex … and source code | one document, any encoding of `danlu.text.encoding` |
 | markdown | .md | one document; YAML front matter apart |
 | html | .html .htm .xhtml | one document: the main text as Markdown |
-| pdf | .pdf | one document, its pages told; scanned pages through OCR |
+| pdf | .pdf | one document in reading order, its pages told; scanned pages through OCR |
 | docx, pptx, xlsx, odt, epub | Word, PowerPoint, Excel, OpenDocument, books | one document as Markdown |
 | doc, rtf | .doc .rtf | Word 97–2003, Rich Text: one document as Markdown |
 | image | .png .jpg .tiff .webp … | one document, through OCR |

@@ -14,7 +14,7 @@ from typing import Any
 
 from danlu.data.guard import alive
 from danlu.data.readers import Reading, Unreadable, ocr, sound
-from danlu.data.readers.pdf import unwrap
+from danlu.data.readers.pdf import laid
 from danlu.extras import need
 
 PIXELS = 100_000_000
@@ -33,20 +33,16 @@ def read(data: bytes) -> Reading:
         raise Unreadable("empty", "nothing in the file")
     if not ocr.available():
         raise Unreadable("no-text-layer", f"a picture; {ocr.advice()}")
-    text, spans, numbers, confidence = "", [], [], []
-    for number, picture in enumerate(_pictures(data), 1):
+    pages = []
+    for picture in _pictures(data):
         alive()
-        page = ocr.page(picture)
-        body = unwrap(sound(page.text))
-        text += "\n\n" if text and body else ""
-        spans.append([len(text), len(text) + len(body)])
-        text += body
-        if body:
-            numbers.append(number)
-            confidence.append(page.confidence)
-    if not text:
-        raise Unreadable("ocr-empty", f"no text in {len(spans)} picture(s)")
-    return Reading(text + "\n", "", {"pages": spans, "ocr": numbers, "ocr_confidence": confidence, **_taken(data)})
+        pages.append(ocr.page(picture))
+    read = {number: page for number, page in enumerate(pages, 1) if page.blocks}
+    if not read:
+        raise Unreadable("ocr-empty", f"no text in {len(pages)} picture(s)")
+    text, spans = laid([page.blocks for page in pages])
+    meta = {"pages": spans, "ocr": list(read), "ocr_confidence": [page.confidence for page in read.values()]}
+    return Reading(text + "\n", "", {**meta, **_taken(data)})
 
 
 def _pictures(data: bytes) -> Iterator[Any]:

@@ -1,52 +1,78 @@
 """The text in a picture of a page, by RapidOCR (PP-OCRv6 through onnxruntime; the models come inside the package).
 
 Traditional and Simplified Chinese, English and digits, each as it is printed; lines upside down or turned by a quarter
-are read too. Lines are put into reading order by cutting the page at its gaps (Nagy and Seth, 1984): columns one after
-the other where there are columns. One thread, so that the same picture gives the same text on a machine.
+are read too, and so is a page that lies aslant. `danlu.data.readers.layout` puts lines into reading order, and finds
+paragraphs and tables. One thread, so that the same picture gives the same text on a machine.
 
-Not covered: Chinese in vertical lines, handwriting, tables (their cells come row by row, a space between), formulas.
+What is read is bounded by work, not by the clock: RapidOCR looks at most at 2,000 pixels of the longer side and at
+`LINES` lines; after every few lines it says that it is alive, so a slow machine reads what a fast one does.
+
+Not covered: Chinese in vertical lines, handwriting, formulas.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
+from statistics import median
 from typing import Any
 
+from danlu.data.guard import alive
+from danlu.data.readers.layout import Block, Box, blocks, written
 from danlu.extras import need
 
 DPI = 150
 """At which pages are drawn: 200 gave no better text, 100 took 內 for 内."""
 
-_FILLED = 0.6
+LINES = 3_000
+"""Most lines of a page: more than the pixels that are looked at can hold."""
+
 _VOTERS = 5
+_ASLANT = math.radians(6)
+_LEVEL = math.radians(0.2)
 _wanted = True
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text, where it stands in pixels from the top left, and how sure its reading is, 0 to 1."""
+    """A line of text, the corners it stands in (from its top left, clockwise; pixels), and how sure its reading is, 0
+    to 1."""
 
     text: str
-    left: float
-    top: float
-    right: float
-    bottom: float
+    corners: Sequence[tuple[float, float]]
     confidence: float
 
     @property
-    def height(self) -> float:
-        return self.bottom - self.top
+    def frame(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom)"""
+        xs, ys = zip(*self.corners, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Its own width and height, however it lies."""
+        first, second, _, last = self.corners
+        return math.dist(first, second), math.dist(first, last)
+
+    @property
+    def angle(self) -> float:
+        (x0, y0), (x1, y1) = self.corners[:2]
+        return math.atan2(y1 - y0, x1 - x0)
 
 
 @dataclass(frozen=True)
 class Page:
-    """The text of a picture, lines apart by line ends, and its confidence: the mean over characters, 0 to 1."""
+    """What a picture says, and its confidence: the mean over characters, 0 to 1."""
 
-    text: str
+    blocks: list[Block]
     confidence: float
+
+    @property
+    def text(self) -> str:
+        return written(self.blocks)
 
 
 def use(wanted: bool) -> None:
@@ -66,111 +92,72 @@ def advice() -> str:
 
 
 def page(picture: Any) -> Page:
-    """The text of a picture: an array of uint8, height × width × 3, blue first. Without text: ("", 0.0)."""
+    """The text of a picture: an array of uint8, height × width × 3, blue first. Without text: ([], 0.0)."""
     found = lines(picture)
-    texts = [" ".join(line.text for line in row) for row in ordered(found)]
     total = sum(len(line.text) for line in found)
     confidence = sum(line.confidence * len(line.text) for line in found) / total if total else 0.0
-    return Page("\n".join(texts), round(confidence, 3))
+    level = boxes(found)
+    return Page(blocks(level, picture.shape[1]), round(confidence, 3))
 
 
 def lines(picture: Any) -> list[Line]:
-    """The lines of a picture; one that lies on its side or on its head is turned upright and read again."""
+    """The lines of a picture; one that lies on its side, on its head or far aslant is set upright and read again."""
     found = _read(picture)
     turn = _turn(picture, found)
-    return _read(need("numpy", "ocr").rot90(picture, turn).copy()) if turn else found
+    if turn:
+        picture = need("numpy", "ocr").rot90(picture, turn).copy()
+        found = _read(picture)
+    if abs(angle := slope(found)) > _ASLANT:
+        found = _read(_straight(picture, angle))
+    return found
+
+
+def boxes(found: Sequence[Line]) -> list[Box]:
+    """Lines as a page's boxes, turned back by what most of them are aslant."""
+    angle = slope(found)
+    cos, sin = math.cos(angle), math.sin(angle)
+    out = []
+    for at, line in enumerate(found):
+        left, top, right, bottom = line.frame
+        if abs(angle) > _LEVEL:
+            x, y = (left + right) / 2, (top + bottom) / 2
+            x, y, (wide, high) = x * cos + y * sin, y * cos - x * sin, line.size
+            left, top, right, bottom = x - wide / 2, y - high / 2, x + wide / 2, y + high / 2
+        out.append(Box(line.text, left, top, right, bottom, at))
+    return out
+
+
+def slope(found: Sequence[Line]) -> float:
+    """By which angle long lines fall to the right, in radians."""
+    long = [line.angle for line in found if line.size[0] > 4 * line.size[1]]
+    return median(long) if long else 0.0
+
+
+def _straight(picture: Any, angle: float) -> Any:
+    """The picture turned back by an angle, on white, whole."""
+    image = need("PIL.Image", "ocr").fromarray(picture)
+    turned = image.rotate(math.degrees(angle), need("PIL.Image", "ocr").Resampling.BICUBIC, True, fillcolor="white")
+    return need("numpy", "ocr").array(turned)
 
 
 def _read(picture: Any) -> list[Line]:
     result = _engine()(picture, use_det=True, use_cls=True, use_rec=True)
     if result.boxes is None or not result.txts:
         return []
-    found = []
-    for text, box, score in zip(result.txts, result.boxes.tolist(), result.scores, strict=True):
-        xs, ys = [x for x, _ in box], [y for _, y in box]
-        found.append(Line(text, min(xs), min(ys), max(xs), max(ys), float(score)))
-    return found
-
-
-def ordered(found: Sequence[Line]) -> list[list[Line]]:
-    """Rows in reading order, each from left to right."""
-    if len(found) < 2:
-        return [list(found)] if found else []
-    column = _column(found)
-    if column:
-        left = [line for line in found if line.right <= column]
-        right = [line for line in found if line.right > column]
-        return [*ordered(left), *ordered(right)]
-    parts = _bands(found)
-    if len(parts) > 1 and any(_column(part) for part in parts):
-        return [row for part in parts for row in ordered(part)]
-    return _rows(found)
-
-
-def _column(found: Sequence[Line]) -> float:
-    """Where a gap from top to bottom parts two columns of running text; 0 when nothing does.
-
-    A column of a table is no column of text: running text fills the width that it stands in.
-    """
-    tall = sorted(line.height for line in found)[len(found) // 2]
-    reach = 0.0
-    for at, line in enumerate(by_left := sorted(found, key=lambda line: line.left)):
-        if at and line.left - reach > 0.5 * tall:
-            sides = (by_left[:at], by_left[at:])
-            if all(len(side) >= 3 and _filled(side) for side in sides):
-                return (line.left + reach) / 2
-        reach = max(reach, line.right)
-    return 0.0
-
-
-def _filled(side: Sequence[Line]) -> bool:
-    width = max(line.right for line in side) - min(line.left for line in side)
-    wide = sorted(line.right - line.left for line in side)[len(side) // 2]
-    tall = sorted(line.height for line in side)[len(side) // 2]
-    return wide >= _FILLED * width and wide >= 6 * tall
-
-
-def _bands(found: Sequence[Line]) -> list[list[Line]]:
-    """The page cut at every gap from left to right, and bands put together again while they are columns or none is."""
-    bands: list[list[Line]] = []
-    reach = 0.0
-    for line in sorted(found, key=lambda line: line.top):
-        if not bands or line.top > reach:
-            bands.append([])
-        bands[-1].append(line)
-        reach = max(reach, line.bottom)
-    parts: list[list[Line]] = []
-    for band in bands:
-        beside = len(_rows(band)) < len(band)
-        if parts and beside == (len(_rows(parts[-1])) < len(parts[-1])):
-            parts[-1] += band
-        else:
-            parts.append(list(band))
-    return parts
-
-
-def _rows(found: Sequence[Line]) -> list[list[Line]]:
-    """Lines whose middles are less than half a line apart stand side by side."""
-    rows: list[list[Line]] = []
-    for line in sorted(found, key=lambda line: (line.top + line.bottom, line.left)):
-        middle = (line.top + line.bottom) / 2
-        if rows and abs(middle - (rows[-1][0].top + rows[-1][0].bottom) / 2) < 0.5 * min(
-            line.height, rows[-1][0].height
-        ):
-            rows[-1].append(line)
-        else:
-            rows.append([line])
-    return [sorted(row, key=lambda line: line.left) for row in rows]
+    return [
+        Line(text, [(x, y) for x, y in box], float(score))
+        for text, box, score in zip(result.txts, result.boxes.tolist(), result.scores, strict=True)
+    ]
 
 
 def _turn(picture: Any, found: Sequence[Line]) -> int:
     """By how many quarters, against the clock, the page must be turned to stand upright: as its longest lines say."""
-    voters = sorted(found, key=lambda line: -max(line.right - line.left, line.height))[:_VOTERS]
-    tall = sum(line.height > 1.5 * (line.right - line.left) for line in voters) * 2 > len(voters)
+    voters = sorted((line.frame for line in found), key=lambda frame: min(frame[0] - frame[2], frame[1] - frame[3]))
+    voters = voters[:_VOTERS]
+    tall = sum(bottom - top > 1.5 * (right - left) for left, top, right, bottom in voters) * 2 > len(voters)
     flipped = 0
-    for line in voters:
-        left, top = max(int(line.left), 0), max(int(line.top), 0)
-        crop = picture[top : int(line.bottom) + 1, left : int(line.right) + 1]
+    for left, top, right, bottom in voters:
+        crop = picture[max(int(top), 0) : int(bottom) + 1, max(int(left), 0) : int(right) + 1]
         if tall:
             crop = crop.transpose(1, 0, 2)[::-1]
         said = _engine()(crop.copy(), use_det=False, use_cls=True, use_rec=False).cls_res
@@ -183,6 +170,20 @@ def _engine() -> Any:
     settings = {
         "EngineConfig.onnxruntime.intra_op_num_threads": 1,
         "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        "Det.max_candidates": LINES,
         "Global.log_level": "critical",
     }
-    return need("rapidocr", "ocr").RapidOCR(params=settings)
+    engine = need("rapidocr", "ocr").RapidOCR(params=settings)
+    for model in (engine._load_det_model(), engine._load_cls_model(), engine._load_rec_model()):
+        model.session = _telling(model.session)
+    return engine
+
+
+def _telling(session: Any) -> Any:
+    """A model that says, before each batch of some lines, that the work goes on."""
+
+    def run(batch: Any) -> Any:
+        alive()
+        return session(batch)
+
+    return run

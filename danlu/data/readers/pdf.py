@@ -1,18 +1,20 @@
-"""PDF: text page after page, tables that lines are drawn around as Markdown, scanned pages through OCR.
+"""PDF: text in reading order, page after page; tables as Markdown; scanned pages through OCR.
 
 `meta["pages"]` holds each page's [start, end) in the text; `meta["ocr"]` numbers the pages (from 1) that were read by
-OCR, `meta["ocr_confidence"]` says how surely, 0 to 1, and `meta["pages_without_text"]` counts those left without. Read
-by pdfium; a page whose text layer is empty, or whose fonts do not say what their glyphs mean, is drawn and read by OCR
-where the extra "ocr" is installed.
+OCR, `meta["ocr_confidence"]` says how surely, 0 to 1, and `meta["pages_without_text"]` counts those left without.
+`meta["pages_missing_text"]` numbers pages on which text is drawn that nobody can tell, its font not being in the file,
+and `meta["text_missing"]` counts its pieces. Read by pdfium, and by pdfminer.six what pdfium leaves out; a page whose
+text layer is empty, or whose fonts do not say what their glyphs mean, is drawn and read by OCR where the extra "ocr"
+is installed.
 
-Lines that were broken only because the page ended are joined again: a line at least nine tenths as wide as the widest
-of its page, which does not end a sentence, runs on into the next. A hyphen that only parted a word is left out.
-Not covered: tables without lines, formulas, forms, annotations, the order of columns beyond what the file says.
+Columns come one after the other, the lines of a paragraph are joined (`danlu.data.readers.layout`), and a page is read
+as it lies: turned, aslant, or in vertical lines. A table is what lines are drawn around (`ruled`), or rows whose
+columns stand above each other under an evident head; one that goes on over a page's end stands whole where it begins
+(`continued`). A hyphen that only parted a word is left out. Not covered: formulas, the values of forms, annotations.
 """
 
 from __future__ import annotations
 
-import ctypes
 import re
 import unicodedata
 import zlib
@@ -23,7 +25,10 @@ from typing import Any
 
 from danlu.data.guard import alive
 from danlu.data.readers import Reading, Unreadable, ocr, sound
-from danlu.data.readers.grid import table
+from danlu.data.readers.continued import whole
+from danlu.data.readers.glyphs import Hidden, Word, boxes, characters, slope, unsaid, upright, words
+from danlu.data.readers.layout import Block, Place, Table, blocks, written
+from danlu.data.readers.paragraphs import joined, listed
 from danlu.data.readers.ruled import Grid, grids, turned
 from danlu.extras import need
 
@@ -41,8 +46,6 @@ _FEW = 16
 _GARBLED = 0.3
 _SIDE = 4_000
 _PASSWORD = 4
-_ENDS = tuple("。！？；：.!?;:」』）)")
-_SPACES = re.compile(r"[ \t\u00a0]+")
 _STREAM = re.compile(rb"(?<!end)stream\r?\n")
 _DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)(\d\d)?)?")
 _RIGHTS = re.compile(rb"<dc:rights>\s*(?:<rdf:Alt>\s*<rdf:li[^>]*>)?([^<]{1,2000})|<cc:license rdf:resource=\"([^\"]+)")
@@ -50,34 +53,48 @@ _RIGHTS = re.compile(rb"<dc:rights>\s*(?:<rdf:Alt>\s*<rdf:li[^>]*>)?([^<]{1,2000
 
 @dataclass(frozen=True)
 class Page:
-    """The text of a page; `confidence` is that of OCR, None when the text is the file's own."""
+    """What a page says; `confidence` is that of OCR, None when the text is the file's own. `missing` counts things of
+    text that are drawn there and that nobody can tell."""
 
-    text: str
+    blocks: list[Block]
     confidence: float | None = None
+    missing: int = 0
+
+    @property
+    def text(self) -> str:
+        return written(self.blocks)
 
 
 def read(data: bytes) -> Reading:
     """Raises Unreadable "broken-pdf", "encrypted", "too-large", or "no-text-layer" (no text, nor any by OCR)."""
-    text, spans, numbers, confidence = "", [], [], []
     document = _opened(data)
     try:
-        for number, page in enumerate(_pages(document), 1):
-            text += "\n\n" if text else ""
-            spans.append([len(text), len(text) + len(page.text)])
-            text += page.text
-            if page.confidence is not None and page.text:
-                numbers.append(number)
-                confidence.append(page.confidence)
+        pages = list(_pages(document, Hidden(data)))
         title, meta = _properties(document, data)
     finally:
         document.close()
-    if not text.strip():
+    if not any(page.blocks for page in pages):
         advice = "OCR found no text in them" if ocr.available() else ocr.advice()
-        raise Unreadable("no-text-layer", f"{len(spans)} page(s) of pictures; {advice}")
-    meta |= {"pages": spans, "pages_without_text": sum(start == end for start, end in spans)}
-    if numbers:
-        meta |= {"ocr": numbers, "ocr_confidence": confidence}
+        raise Unreadable("no-text-layer", f"{len(pages)} page(s) of pictures; {advice}")
+    text, spans = laid([page.blocks for page in pages])
+    meta |= {"pages": spans, "pages_without_text": sum(not page.blocks for page in pages)}
+    if numbers := [number for number, page in enumerate(pages, 1) if page.confidence is not None and page.blocks]:
+        meta |= {"ocr": numbers, "ocr_confidence": [pages[number - 1].confidence for number in numbers]}
+    if missing := [number for number, page in enumerate(pages, 1) if page.missing]:
+        meta |= {"pages_missing_text": missing, "text_missing": sum(page.missing for page in pages)}
     return Reading(text + "\n", title, meta)
+
+
+def laid(pages: list[list[Block]]) -> tuple[str, list[list[int]]]:
+    """The text of pages, and [start, end) of each. A table that goes on over a page's end stands whole on the page
+    where it begins."""
+    text, spans = "", []
+    for found in whole(pages):
+        page = sound(written(found))
+        text += "\n\n" if text and page else ""
+        spans.append([len(text), len(text) + len(page)])
+        text += page
+    return text, spans
 
 
 def _opened(data: bytes) -> Any:
@@ -122,7 +139,7 @@ def _refuse_bombs(data: bytes) -> None:
             continue
 
 
-def _pages(document: Any) -> Iterator[Page]:
+def _pages(document: Any, hidden: Hidden) -> Iterator[Page]:
     pdfium = need("pypdfium2", "pdf")
     broken = characters = objects = 0
     for number in range(len(document)):
@@ -133,32 +150,35 @@ def _pages(document: Any) -> Iterator[Page]:
             broken += 1
             if broken == len(document):
                 raise Unreadable("broken-pdf", f"none of its {broken} page(s) can be loaded") from None
-            yield Page("")
+            yield Page([])
             continue
         with closing(page):
             objects += max(pdfium.raw.FPDFPage_CountObjects(page.raw), 0)
-            made = _page(page)
+            made = _page(page, number, hidden)
             characters += len(made.text)
         if objects > _OBJECTS or characters > CHARACTERS:
             raise Unreadable("too-large", f"{objects} things drawn and {characters} characters by page {number + 1}")
         yield made
 
 
-def _page(page: Any) -> Page:
+def _page(page: Any, number: int, hidden: Hidden) -> Page:
     with closing(page.get_textpage()) as layer:
-        found = grids(page) if layer.count_chars() else []
-        text = _tables(page, layer, found) if found else unwrap(_plain(layer.get_text_range()))
-    solid = len("".join(text.split()))
-    if solid >= _FEW and not garbled(text):
-        return Page(text)
-    if not ocr.available() or not _pictured(page, bool(solid)):
-        return Page("" if garbled(text) else text)
+        found, missing = words(layer) if layer.count_chars() else [], 0
+        if places := unsaid(page):
+            more, missing = hidden.words(number, places)
+            found = [*more, *found]
+        text = "".join(word.text for word in found)
+        blocks = _blocks(page, layer, found) if found and not garbled(text) else []
+    if len(text) >= _FEW and blocks:
+        return Page(blocks, missing=missing)
+    if not ocr.available() or not _pictured(page, bool(text)):
+        return Page(blocks, missing=missing)
     scale = min(ocr.DPI / 72, _SIDE / max(*page.get_size(), 1))
     with closing(page.render(scale=scale)) as bitmap:
-        read = ocr.page(bitmap.to_numpy())
-    if len(read.text) <= solid and not garbled(text):
-        return Page(text)
-    return Page(unwrap(sound(read.text)), read.confidence)
+        seen = ocr.page(bitmap.to_numpy())
+    if len(seen.text) <= len(text) and blocks:
+        return Page(blocks, missing=missing)
+    return Page(seen.blocks, seen.confidence)
 
 
 def _pictured(page: Any, text: bool) -> bool:
@@ -175,65 +195,77 @@ def garbled(text: str) -> bool:
     return bool(marks) and odd > _GARBLED * len(marks)
 
 
-def _plain(text: str) -> str:
-    r"""pdfium's text with `\n` line ends; its mark for a hyphen that parts a word goes, and joins the word."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return sound(re.sub(r"[\ufffe\x02]\n?", "", text))
+def _blocks(page: Any, layer: Any, found: list[Word]) -> list[Block]:
+    """The paragraphs and tables of a page."""
+    turn = page.get_rotation()
+    angle = slope(found)
+    ruled, texts, free = grids(page), [], found
+    while ruled:
+        texts, free = _filled(ruled, layer, found, turn)
+        if all(grid.holds(each) for grid, each in zip(ruled, texts, strict=True)):
+            break
+        ruled, free = [grid for grid, each in zip(ruled, texts, strict=True) if grid.holds(each)], found
+    places = [_place(grid, each, turn, angle) for grid, each in zip(ruled, texts, strict=False)]
+    before, pieces, after = boxes(free, angle)
+    inner = blocks([*pieces, *places], 0.0 if turn or angle else page.get_size()[0])
+    out: list[Block] = [*before, *inner, *after]
+    return [_clean(block) for block in out]
 
 
-def _tables(page: Any, layer: Any, found: list[Grid]) -> str:
-    """The text of a page, its tables as Markdown, each where its first character stood."""
-    pieces: list[list[str] | int] = []
-    texts: list[dict[tuple[int, int], str]] = [{} for _ in found]
-    at: tuple[int, tuple[int, int]] | None = None
-    for character, x, y in _characters(layer, page.get_rotation()):
-        if not character.isspace():
-            cells = ((number, grid.cell(x, y)) for number, grid in enumerate(found))
-            place = next(((number, cell) for number, cell in cells if cell is not None), None)
-            if place and place != at and texts[place[0]].get(place[1]):
-                texts[place[0]][place[1]] += "\n"
-            at = place
-        if at is None:
-            if not pieces or isinstance(pieces[-1], int):
-                pieces.append([])
-            pieces[-1].append(character)  # type: ignore[union-attr]
-            continue
-        if at[0] not in pieces:
-            pieces.append(at[0])
-        texts[at[0]][at[1]] = texts[at[0]].get(at[1], "") + character
-    if not all(grid.holds(each) for grid, each in zip(found, texts, strict=True)):
-        kept = [grid for grid, each in zip(found, texts, strict=True) if grid.holds(each)]
-        return _tables(page, layer, kept) if kept else unwrap(_plain(layer.get_text_range()))
-    out = []
-    for piece in pieces:
-        if isinstance(piece, int):
-            out.append(table(found[piece].rows({cell: _cell(text) for cell, text in texts[piece].items()})))
-        else:
-            out.append(unwrap(_plain("".join(piece))))
-    return "\n\n".join(part for part in out if part)
+def _filled(
+    ruled: list[Grid], layer: Any, found: list[Word], turn: int
+) -> tuple[list[dict[tuple[int, int], str]], list[Word]]:
+    """The text of each cell, its lines apart, and the words that stand in no table."""
+    texts: list[dict[tuple[int, int], str]] = [{} for _ in ruled]
+    free: list[Word] = []
+    last: tuple[int, tuple[int, int]] | None = None
+    for word in found:
+        ends = {_cell_at(ruled, *point, turn) for point in _points(word)}
+        parts = [word] if len(ends) == 1 or word.at < 0 else characters(word, layer)
+        for part in parts:
+            cell = _cell_at(ruled, (part.left + part.right) / 2, (part.bottom + part.top) / 2, turn)
+            if cell is None:
+                free.append(part)
+            else:
+                held = texts[cell[0]]
+                text = held.get(cell[1], "")
+                held[cell[1]] = text + ((part.before if cell == last else "\n") if text else "") + part.text
+            last = cell
+    return texts, free
+
+
+def _points(word: Word) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The middles of a word's ends."""
+    inset = min(word.right - word.left, word.top - word.bottom) / 2
+    return (word.left + inset, word.bottom + inset), (word.right - inset, word.top - inset)
+
+
+def _cell_at(ruled: list[Grid], x: float, y: float, turn: int) -> tuple[int, tuple[int, int]] | None:
+    point = turned(x, y, turn)
+    for number, grid in enumerate(ruled):
+        if (cell := grid.cell(*point)) is not None:
+            return number, cell
+    return None
+
+
+def _place(grid: Grid, texts: dict[tuple[int, int], str], turn: int, angle: float) -> Place:
+    """A grid with its text, as a piece of the page."""
+    corners = [turned(x, y, -turn % 360) for x in (grid.xs[0], grid.xs[-1]) for y in (grid.ys[0], grid.ys[-1])]
+    xs, ys = zip(*corners, strict=True)
+    rows = grid.rows({cell: _cell(text) for cell, text in texts.items()})
+    return Place(Table(rows, grid.xs[:-1]), *upright((min(xs), min(ys), max(xs), max(ys)), angle))
+
+
+def _clean(block: Block) -> Block:
+    return block if isinstance(block, Table) else re.sub(r"[\ufffe\x02]", "", block)
 
 
 def _cell(text: str) -> str:
     """The lines of a cell as one: Chinese without a space."""
-    lines = [line.strip() for line in _plain(text).split("\n") if line.strip()]
     out = ""
-    for line in lines:
-        latin = bool(out) and (out[-1].isascii() or line[0].isascii())
-        out += (" " if latin else "") + line
-    return out
-
-
-def _characters(layer: Any, turn: int) -> Iterator[tuple[str, float, float]]:
-    """(character, x, y of its middle, turned as the page is shown), in the order of the text."""
-    raw = need("pypdfium2.raw", "pdf")
-    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
-    for at in range(layer.count_chars()):
-        code = raw.FPDFText_GetUnicode(layer.raw, at)
-        if not code:
-            continue
-        raw.FPDFText_GetCharBox(layer.raw, at, left, right, bottom, top)
-        x, y = turned((left.value + right.value) / 2, (bottom.value + top.value) / 2, turn)
-        yield chr(code), x, y
+    for line in filter(None, (line.strip() for line in text.split("\n"))):
+        out = joined(out, line) if out and not (listed(line) or listed(out[-1:])) else f"{out} {line}".strip()
+    return out.replace("\ufffe", "")
 
 
 def _properties(document: Any, data: bytes) -> tuple[str, dict[str, Any]]:
@@ -249,24 +281,3 @@ def _properties(document: Any, data: bytes) -> tuple[str, dict[str, Any]]:
     if rights and (rights[1] or rights[2]).strip():
         meta["licence"] = sound((rights[1] or rights[2]).decode("utf-8", "replace")).strip()[:300]
     return "" if re.search(r"^untitled|\.\w{2,4}$|[\\/]", title, re.IGNORECASE) else title, meta
-
-
-def unwrap(page: str) -> str:
-    """The text of a page with the lines of each paragraph joined (Chinese without a space)."""
-    lines = [_SPACES.sub(" ", line).strip() for line in page.splitlines()]
-    widest = max((_width(line) for line in lines), default=0)
-    out: list[str] = []
-    runs_on = False
-    for line in lines:
-        if runs_on and line:
-            latin = out[-1][-1].isascii() and line[0].isascii()
-            out[-1] += (" " if latin else "") + line
-        else:
-            out.append(line)
-        runs_on = bool(line) and _width(line) >= 0.9 * widest and not line.endswith(_ENDS)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(out)).strip()
-
-
-def _width(line: str) -> int:
-    """Columns: a Chinese character is two wide."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in line)

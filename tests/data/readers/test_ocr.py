@@ -4,11 +4,8 @@ import difflib
 import io
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from danlu.data.readers import Unreadable, image, ocr, pdf
-from danlu.data.readers.ocr import Line, ordered
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("rapidocr", reason="the extra ocr is not installed")
@@ -106,34 +103,31 @@ def test_a_scanned_page_in_traditional_chinese(shared):
     assert not set("国会体归为应") & set(said)
 
 
-def line(text, left, top, wide=200.0, high=20.0):
-    return Line(text, left, top, left + wide, top + high, 1.0)
+@pytest.mark.parametrize("degrees", [-9, 3])
+def test_a_page_that_lies_aslant_is_read_in_order(degrees):
+    page = Image.new("RGB", (900, 500), "white")
+    beside = ["Beside it, the first one.", "Beside it, number two.", "Beside it, a third one."]
+    page.paste(drawn(*LINES, size=(420, 200)), (20, 150))
+    page.paste(drawn(*beside, size=(420, 200)), (470, 150))
+    turned = page.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor="white")
+    assert image.read(saved(turned, "PNG")).text.split("\n") == [*LINES, *beside, ""]
 
 
-def said(found):
-    return [" ".join(line.text for line in row) for row in ordered(found)]
+def test_ocr_says_that_it_is_alive_as_it_works(monkeypatch):
+    told = []
+    monkeypatch.setattr(ocr, "alive", lambda: told.append(1))
+    lines = [f"Line number {at} of the page." for at in range(13)]
+    image.read(saved(drawn(*lines), "PNG"))
+    assert len(told) >= 1 + 3  # the page once, then every six lines
 
 
-def test_columns_are_read_one_after_the_other_below_a_heading_over_both():
-    found = [line("head", 0, 0, 420)]
-    for at in range(4):
-        found += [line(f"l{at}", 0, 40 + 25 * at), line(f"r{at}", 220, 40 + 25 * at)]
-    found.append(line("foot", 0, 200, 420))
-    assert said(found) == ["head", "l0", "l1", "l2", "l3", "r0", "r1", "r2", "r3", "foot"]
+def test_the_rows_of_a_scanned_statement_stay_rows():
+    from PIL import ImageDraw, ImageFont
 
-
-def test_the_cells_of_a_table_stay_in_their_rows():
-    found = [line(f"{at}{place}", 100 * place, 25 * at, 30) for at in range(4) for place in range(3)]
-    assert said(found) == ["00 01 02", "10 11 12", "20 21 22", "30 31 32"]
-
-
-@settings(deadline=None)
-@given(
-    st.lists(
-        st.builds(line, st.just("x"), st.floats(0, 999), st.floats(0, 999), st.floats(1, 500), st.floats(5, 50)),
-        max_size=30,
-    )
-)
-def test_no_line_is_lost_and_none_comes_twice(found):
-    rows = ordered(found)
-    assert sorted(id(line) for row in rows for line in row) == sorted(id(line) for line in found)
+    page = Image.new("RGB", (900, 500), "white")
+    rows = [["Item", "This year", "Last year"], ["Cash at bank", "1,203,455", "998,120"]]
+    rows += [["Inventories", "512,300", "401,772"], ["Total assets", "1,715,755", "1,399,892"]]
+    for down, row in enumerate(rows):
+        for x, cell in zip((40, 400, 650), row, strict=True):
+            ImageDraw.Draw(page).text((x, 60 + 70 * down), cell, "black", ImageFont.load_default(30))
+    assert image.read(saved(page, "PNG")).text.split("\n")[2:-1] == [f"| {' | '.join(row)} |" for row in rows[1:]]
