@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from danlu.text import identifiers
-from danlu.text.names import GIVEN_NOT, NOT_NAMES, SURNAMES, TWO_SURNAMES
+from danlu.text.names import names
 from danlu.text.pseudonym import reserved
 
 LABELS = {
@@ -525,62 +525,11 @@ def _address(found: re.Match[str], low: int, after: str) -> Hit | None:
 
 # --- names --------------------------------------------------------------------------------------------------------
 
-_STRONG = "先生|小姐|女士"
-_WEAK = (
-    "太太|夫人|同學|老師|醫師|醫生|律師|教授|博士|經理|主任|校長|院長|店長|護理師|會計師|建築師|組長|課長|專員"
-    "|學長|學姊"
-)
-_TITLE = re.compile(f"{_STRONG}|{_WEAK}")
-_ROLES = """
-姓名 聯絡人 連絡人 聯繫人 收件人 寄件人 取件人 收貨人 申請人 負責人 承辦人 代理人 監護人 病人 病患 患者 持卡人 戶名
-受款人 立書人 立約人 被保險人 要保人 受益人 家長 訂購人 買受人 代表人 投保人 當事人 報名人 客戶 會員 學生 員工 業主 房東
-房客 Name name
-"""
-_NAMED = re.compile(
-    f"我叫|名叫|(?:{'|'.join(_ROLES.split())})" + r"(?:姓名)?[ \u3000]?(?:[】\])）」][:：]?|[:：])[ \u3000]?"
-)
-_EDGE = frozenset("由向與和及請找給叫讓對跟為是的於在問同替見被把當訪有任邀洽蒙謝")
-
-
-def _name_at(text: str, end: int, strong: bool) -> tuple[int, int] | None:
-    """The name that ends at `end`, before a title; None when what stands there is no name."""
-    for length in (4, 3, 2):
-        start = end - length
-        name = text[max(0, start) : end]
-        if start < 0 or not _is_name(name):
-            continue
-        thanks = text[max(0, start - 2) : start] in NOT_NAMES
-        edge = thanks or start == 0 or not "\u4e00" <= text[start - 1] <= "\u9fff" or text[start - 1] in _EDGE
-        within = not thanks and text[max(0, start - 1) : start + 1] in NOT_NAMES
-        if within or (not edge and (length == 2 or not strong)):
-            continue
-        return start, end
-    return None
-
-
-def _is_name(name: str) -> bool:
-    two = name[:2] in TWO_SURNAMES
-    if not two and (len(name) == 4 or name[0] not in SURNAMES):
-        return False
-    given = name[2:] if two else name[1:]
-    if not 1 <= len(given) <= 2 or not all("\u4e00" <= character <= "\u9fff" for character in given):
-        return False
-    return name[:2] not in NOT_NAMES and not set(given) & GIVEN_NOT and given not in NOT_NAMES
-
 
 def _names(text: str) -> Iterator[Hit]:
-    for title in _TITLE.finditer(text):
-        span = _name_at(text, title.start(), title[0] in _STRONG)
-        if span and not reserved("name", text[slice(*span)]):
-            yield Hit("name", *span, 0.7 if title[0] in _STRONG else 0.6, "surname and title")
-    for label in _NAMED.finditer(text):
-        for length in (4, 3, 2):
-            name = text[label.end() : label.end() + length]
-            after = text[label.end() + length : label.end() + length + 3]
-            ends = not after or not "\u4e00" <= after[0] <= "\u9fff" or _TITLE.match(after)
-            if len(name) == length and ends and _is_name(name) and not reserved("name", name):
-                yield Hit("name", label.end(), label.end() + length, 0.8, "surname and label")
-                break
+    for start, end, score, why in names(text):
+        if not reserved("name", text[start:end]):
+            yield Hit("name", start, end, score, why)
 
 
 # --- the net ------------------------------------------------------------------------------------------------------

@@ -448,6 +448,7 @@ LOOKALIKES = {
     "uuid": lambda rng: "-".join(hexes(rng, n) for n in (8, 4, 4, 4, 12)),
     "mac": lambda rng: ":".join(hexes(rng, 2) for _ in range(6)),
     "zip": lambda rng: digits(rng, rng.choice([3, 5, 6]), "123456789"),
+    "short": lambda rng: digits(rng, rng.choice([4, 5]), "123456789"),
 }  # fmt: skip
 
 

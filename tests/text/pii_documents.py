@@ -1,0 +1,153 @@
+"""Whole documents of many kinds with personal data planted in them, made from a seed.
+
+A kind is a text file in `pii_documents/tuning` or `pii_documents/heldout`; its variants stand between lines of =====.
+⟨type⟩ and ⟨type:way⟩ are slots for a value of a type (`danlu.text.pii.TYPES`), ⟨!kind⟩ for a look-alike
+(`pii_cases.LOOKALIKES`). Whatever else a template says is no personal data either: a hit there is wrong.
+The names are Faker's for Taiwan, drawn apart from the lists of the code under test.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from faker.providers.person.zh_TW import Provider as Taiwanese
+from pii_cases import LOOKALIKES, VALUES, digits, letters
+
+HERE = Path(__file__).parent / "pii_documents"
+SETS = ("tuning", "heldout")
+SLOT = re.compile(r"⟨(!?)([a-z0-9-]+)(?::([a-z]+))?⟩")
+COMPOUND = ("歐陽", "司馬", "張簡", "上官", "諸葛", "范姜")
+TRIBAL = "瓦歷斯．諾幹 夷將·拔路兒 孫大川‧巴厄拉邦 谷辣斯·尤達卡 高潞．以用 鄭天財·撒可努 巴奈．庫穗 莫那·魯道".split()
+ROMAN = "Wang Chen Lin Huang Chang Li Wu Liu Tsai Yang Hsu Cheng Hsieh Kuo Chiu Tseng Liao Lai Chou Yeh".split()
+GIVEN = "Hsiao-Ming Yu-Ting Chih-Hao Mei-Ling Chia-Hao Shu-Fen Ya-Ting Chun-Chieh Wei-Ting Yi-Chun".split()
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A document of a kind: its text, the planted [(type, start, end)], and how many look-alikes are in it."""
+
+    kind: str
+    text: str
+    planted: list[tuple[str, int, int]]
+    lookalikes: int
+
+
+def name(rng: random.Random) -> str:
+    """Surnames by their frequency in Taiwan; one in twenty a compound, one in ten a given name of one character."""
+    surnames = list(Taiwanese.last_names)
+    surname = rng.choices(surnames, list(Taiwanese.last_names.values()))[0]
+    given = rng.choice(list(Taiwanese.first_names))
+    if rng.random() < 0.05:
+        surname = rng.choice(COMPOUND)
+    return surname + (rng.choice(given) if rng.random() < 0.1 else given)
+
+
+def roman(rng: random.Random) -> str:
+    surname, given = rng.choice(ROMAN), rng.choice(GIVEN)
+    return rng.choice([f"{surname} {given}", f"{given} {surname}", f"{surname.upper()}, {given.upper()}"])
+
+
+WAYS = {
+    "name": name,
+    "name:en": roman,
+    "name:tribal": lambda rng: rng.choice(TRIBAL),
+    "name:spaced": lambda rng: rng.choice([" ", "\u3000"]).join(name(rng)),
+    "medical-record": lambda rng: rng.choice([digits(rng, 7), digits(rng, 8), letters(rng, 1) + digits(rng, 8), f"{digits(rng, 7)}-{digits(rng, 1)}"]),
+    "policy-number": lambda rng: rng.choice([digits(rng, 10), letters(rng, 2) + digits(rng, 8), f"{digits(rng, 4)}-{digits(rng, 6)}", f"{letters(rng, 1)}{digits(rng, 9)}-{digits(rng, 2)}"]),
+    "student-number": lambda rng: rng.choice([letters(rng, 1, "BRD") + digits(rng, 8), digits(rng, 9), digits(rng, 6)]),
+}  # fmt: skip  # noqa: E501
+
+
+def broken(value: str, rng: random.Random) -> str:
+    """A value with a line break between two of its digits, as narrow columns and mail clients make it."""
+    places = [at for at in range(3, len(value) - 2) if value[at - 1].isalnum() and value[at].isalnum()]
+    at = rng.choice(places)
+    return f"{value[:at]}\n{value[at:]}"
+
+
+def made(type: str, way: str, rng: random.Random) -> str:
+    make = WAYS.get(f"{type}:{way}") or WAYS.get(type) or VALUES[type]
+    value = make(rng)
+    return broken(value, rng) if way == "broken" else value
+
+
+def filled(kind: str, template: str, rng: random.Random) -> Filled:
+    pieces: list[str] = []
+    planted: list[tuple[str, int, int]] = []
+    at = done = lookalikes = 0
+    for slot in SLOT.finditer(template):
+        before = template[done : slot.start()]
+        value = LOOKALIKES[slot[2]](rng) if slot[1] else made(slot[2], slot[3] or "", rng)
+        pieces += [before, value]
+        at += len(before)
+        if slot[1]:
+            lookalikes += 1
+        else:
+            planted.append((slot[2], at, at + len(value)))
+        at += len(value)
+        done = slot.end()
+    return Filled(kind, "".join([*pieces, template[done:]]), planted, lookalikes)
+
+
+def documents(which: str, seed: int, each: int) -> Iterator[Filled]:
+    """`each` documents of every template of a set."""
+    rng = random.Random(f"{which} {seed}")
+    for path in sorted((HERE / which).glob("*.txt")):
+        for template in path.read_text(encoding="utf-8").split("\n=====\n"):
+            for _ in range(each):
+                yield filled(path.stem, template, rng)
+
+
+@dataclass
+class Count:
+    """What was planted, told, and both at once."""
+
+    planted: int = 0
+    told: int = 0
+    right: int = 0
+    lookalikes: int = 0
+
+    @property
+    def recall(self) -> float:
+        return self.right / self.planted if self.planted else 1.0
+
+    @property
+    def precision(self) -> float:
+        return self.right / self.told if self.told else 1.0
+
+
+@dataclass
+class Measured:
+    """Counts over all, by type and by kind of document; a hit is right when type, start and end are."""
+
+    whole: Count = field(default_factory=Count)
+    types: dict[str, Count] = field(default_factory=dict)
+    kinds: dict[str, Count] = field(default_factory=dict)
+    missed: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[str] = field(default_factory=Counter)
+
+
+def measured(found: Iterable[tuple[Filled, list[tuple[str, int, int]]]]) -> Measured:
+    """`found`: each document with the hits (type, start, end) in it."""
+    out = Measured()
+    for document, hits in found:
+        planted, told = set(document.planted), set(hits)
+        for type in {type for type, *_ in planted | told}:
+            count = out.types.setdefault(type, Count())
+            count.planted += sum(one[0] == type for one in planted)
+            count.told += sum(one[0] == type for one in told)
+            count.right += sum(one[0] == type for one in planted & told)
+        for count in (out.whole, out.kinds.setdefault(document.kind, Count())):
+            count.planted += len(planted)
+            count.told += len(told)
+            count.right += len(planted & told)
+            count.lookalikes += document.lookalikes
+        around = lambda one: f"{one[0]}: {document.text[max(0, one[1] - 12) : one[1]]}[{document.text[one[1] : one[2]]}]{document.text[one[2] : one[2] + 6]}"  # noqa: E501, E731
+        out.missed.update(around(one) for one in planted - told)
+        out.wrong.update(around(one) for one in told - planted)
+    return out
