@@ -17,14 +17,14 @@ from collections.abc import Iterator
 
 _COMMON = """
 陳林黃張李王吳劉蔡楊許鄭謝洪郭邱曾廖賴徐周葉蘇莊呂江何蕭羅高潘簡朱鍾游彭詹胡施沈余盧梁趙顏柯翁魏孫戴
-范方宋鄧杜傅侯曹薛丁卓阮馬董温溫唐藍石蔣古紀姚連馮歐程湯田康姜汪白鄒尤巫鐘黎涂塗龔嚴韓袁金童陸夏柳凃
+范方宋鄧杜傅侯曹薛丁卓阮馬董温溫黄唐藍石蔣古紀姚連馮歐程湯田康姜汪白鄒尤巫鐘黎涂塗龔嚴韓袁金童陸夏柳凃
 邵錢伍倪駱熊辛左凌甘史龍龐岳陶俞尹包裴麥段葛耿項邢覃車閔聶閻季賀殷牛池毛安粘滕鄂盛祁喬易
 """
 SURNAMES = frozenset("".join(_COMMON.split()))
 """The single-character surnames of about 99 of 100 people in Taiwan."""
 
 _RARE = """
-譚于任秦章官顧萬雷饒闕武孔崔辜韋褚孟莫文賈管關向丘梅華利全樊房佘花魯穆鮑蒲郝谷成練鄔陽常符解繆申祝曲籃齊應舒單
+譚于任秦章官顧萬雷饒闕武孔崔辜韋褚孟莫文賈管關向丘梅華利全樊房佘花魯穆鮑蒲郝谷成練鄔陽常符解繆申祝曲籃齊舒單
 畢留鄞翟龎黄粟哈滿苗鳳隋宣婁狄晏柴薄佟戚楚臧闞冉岑諶詩幸晁支查竺藺敖荊桑仝鞏芮衣冼邊翦卞嵇
 """
 RARE_SURNAMES = frozenset("".join(_RARE.split()))
@@ -47,7 +47,7 @@ _GIVEN = """
 翃翊翌翎習翔翠翡翮翰翼耀耕耘聆聖聞聰聲聿肇肯育胤膺臣自至致臺臻興舒舜舫良艾芃芊芙芝芠芫芬芮芯花芳芷芸芹芽苓苡若英茂茗茜茵茹荃草荏荔荷莆莉莊莎莓莘莛莞莫菀菁菊菡華菱菲菽萃萊萌萍萬萱葆葳葵蒂蒔蒨蒼蓁蓉蓓蓬蓮蔓蔚蔡蕊蕎蕙薇薏薔
 薪薰藍藝藤藺藻蘅蘆蘊蘋蘭虎虔虞虹蜜融行衍衡袁裔裕裘裴褘襄西親覲覺觀言訓訢許詒詔詞詠詣詩詮詳誌語誠誥誼誾諄諒諭諺諾謀謙謨謹譚譜譯譽谷豐豪豫貝貞財貫貴貽賀賓賜賢賦賴賸贊超越踐躍身軍軒輔輝輿辛辰迅迎近迪迺通逢進逵逸遂遊道達遙遠
 適遷邁邦郁郅郎郡郢鄉鄴酉醇采釋重野金釗鈁鈐鈞鈴鈺鉅鉉鉦銀銅銓銘銜銳鋐鋒鋕鋼錄錕錚錡錦錫鍵鍾鎂鎔鎧鎮鏗鏘鏞鏡鐘鐸鑑鑫長開閎閏閔閣阿陞陵陶陸陽隆雁雄雅集雋雍雙雨雪雯雲零雷電霂霆霈霏霓霖霜霞霽靈青靖靚靜革鞍鞏韋音韶韻響項順頌頎
-頡頤顏顥顯風飛養香馥馨馬駒駪駱駿騏騰驊驛驥體高魁鮮鯤鳳鳴鴻鵑鵬鶯鶴鷹鸞鹿麒麗麟黎黛黠鼎齊齡龍
+頡頤顏顥顯風飛養香馥馨馬駒駪駱駿騏騰驊驛驥高魁鮮鯤鳳鳴鴻鵑鵬鶯鶴鷹鸞鹿麒麗麟黎黛黠鼎齊齡龍
 """
 GIVEN = frozenset("".join(_GIVEN.split()))
 """What given names in Taiwan are made of, mostly."""
@@ -56,7 +56,7 @@ GIVEN_NOT = frozenset("的了是在由和與及或請者們你我他她它這那
 """Characters that are in no given name."""
 
 _WORDS = """
-高中 高職 高級 高階 高等 高薪 高層 高雄 高工 高商 程式 程度 方便 方法 方面 方案 金融 金屬 金額 安全
+連署 程序 田賦 參照 項軍 高中 高職 高級 高階 高等 高薪 高層 高雄 高工 高商 程式 程度 方便 方法 方面 方案 金融 金屬 金額 安全
 安親 安養 安排 白天 白色 白衣 周末 周邊 周遭 周一 周二 江湖 溫柔 溫泉 游泳 康復 童年 馬上 馬路 馬祖
 連續 連絡 連鎖 古代 古典 古文 段落 易於 關於 關係 關鍵 關心 關懷 夏天 夏季 夏令 黃金 黃色 石油 林務
 林業 林口 施工 施政 施行 陳情 陳述 陳報 陳請 陳由 陳列 余額 何謂 何時 何種 何況 何以 如何 任何 為何 幾何 許多 張貼
@@ -82,7 +82,7 @@ HISTORICAL = frozenset(_DEAD.split())
 """The dead of the history books: the law on personal data protects the living (個人資料保護法施行細則 § 2)."""
 
 _WHAT = """
-連同 連署 周知 項全 陳副 蘇聯 世紀 曾申 
+全體 連同 連署 周知 項全 陳副 蘇聯 世紀 曾申 
 高興 高明 溫馨 康寧 安寧 安樂 安康 安定 安心 安靜 安平 安和 安全 金石 金源 金馬 金山 金華 白金 石英 石材 方正 方形
 文化 文書 成立 成長 成年 成功 成果 全家 全國 全聯 全部 全體 單位 單一 單獨 單純 應當 應於 應在 應自 應依 應與 應為 管理
 管制 管道 管家 關於 關係人 常見 常常 常年 解決 申請 申報 申訴 華人 華南 利益 利用 利息 利率 利潤 花蓮 花費 文件 文山
@@ -104,7 +104,7 @@ _STRONG = "先生|小姐|女士"
 _WEAK = (
     "太太|夫人|同學|老師|醫師|醫生|律師|教授|博士|經理|主任(?!委員)|校長|院長|店長|護理師|會計師|建築師|組長|課長|專員"
     "|學長|學姊|董事長|總經理|執行長|理事長|秘書長|秘書|科長|處長|局長|股長|班長|里長|村長|鄉長|鎮長|議員|立委|委員(?!會)|檢察官"
-    "|法官|書記官|警員|員警|警官|藥師|技師|技士|導師|教練|牧師|神父|師傅|師父|理事(?!會)|監事(?!會)|董事(?!會)|顧問|襄理|副理|協理|代書"
+    "|法官|書記官|警員|員警|警官|藥師|技師|技士|導師|教練|牧師|神父|師傅|師父|理事(?!會|項|務|件|由)|監事(?!會)|董事(?!會)|顧問|襄理|副理|協理|代書"
 )
 _TITLE = re.compile(f"{_STRONG}|{_WEAK}")
 _RANK = re.compile("(?:主治|住院|副總|副|總|助理|榮譽|名譽|執行|代理|前|代)$")
@@ -122,7 +122,9 @@ _ORGANISATION = re.compile(
     "|飯店|餐[廳飲]|集團|社區|大樓|中心|[區鄉鎮市縣村里路街]|[分總]行|工程|科技|建設|營造|出版)"
 )
 _DOTTED = re.compile(f"[{_HAN}]{{1,6}}(?:[．·‧・•][{_HAN}]{{1,6}}){{1,3}}")
-_SPACED = re.compile(f"[{_HAN}]([ \u3000]{{1,2}})[{_HAN}]{{1,2}}(?![{_HAN}])|[{_HAN}](?:[ \u3000][{_HAN}]){{2,3}}(?![{_HAN}])")
+_SPACED = re.compile(
+    f"[{_HAN}]([ \u3000]{{1,2}})[{_HAN}]{{1,2}}(?![{_HAN}])|[{_HAN}](?:[ \u3000][{_HAN}]){{2,3}}(?![{_HAN}])"
+)
 _WAVERING = frozenset("曾連應成全管解向由余莫")
 """Surnames that are particles and verbs as often: behind them a name must end where no character follows."""
 
@@ -139,7 +141,15 @@ def is_name(name: str, rare: bool = False) -> bool:
     given = name[2:] if two else name[1:]
     if not 1 <= len(given) <= 2 or not all(_IS_HAN.match(character) for character in given):
         return False
-    return name[:2] not in NOT_NAMES and not set(given) & GIVEN_NOT and given not in NOT_NAMES
+    if (
+        set(given) & GIVEN_NOT
+        or given in NOT_NAMES
+        or (rare and name[0] not in SURNAMES and name[:2] in NOT_AFTER_ROLES)
+    ):
+        return False
+    return name[:2] not in NOT_NAMES or (
+        rare and len(name) == 3 and set(given) <= GIVEN and given[1] not in "生人家長中大"
+    )
 
 
 def _given(name: str) -> str:
@@ -173,7 +183,11 @@ def _ends(text: str, at: int, name: str, mark: str, said: bool) -> bool:
     after = text[at + len(name) : at + len(name) + 12]
     firm, bare = any(sign in mark for sign in _FIRM), not after or not _IS_HAN.match(after)
     married = _married(name)
-    if not (married or is_name(name, rare=len(name) > 2 and bare) or (said and firm and bare and _unknown(name))):
+    if not (
+        married
+        or is_name(name, rare=bare and (len(name) > 2 or (said and firm and _common(name))))
+        or (said and firm and bare and _unknown(name))
+    ):
         return False
     if _HIDDEN.match(after) or (len(name) > 2 and _CUT.match(text, at + len(name) - 1)):
         return False
@@ -182,11 +196,14 @@ def _ends(text: str, at: int, name: str, mark: str, said: bool) -> bool:
     if firm and bare:
         return True
     common = married or _common(name)
-    if name[:2] in NOT_AFTER_ROLES or not (common or (mark and bare)):
+    word = name[:2] in NOT_AFTER_ROLES
+    if not (common or (mark and bare)) or (word and (len(name) == 2 or not common)):
         return False
     if bare:
         return True
-    if name[0] in _WAVERING or _ORGANISATION.match(after):
+    if word:
+        return False
+    if _ORGANISATION.match(after) or (name[0] in _WAVERING and not (said and len(name) > 2 and _FOLLOW.match(after))):
         return False
     return bool(_FOLLOW.match(after)) or (said and len(name) > 2)
 
@@ -223,7 +240,7 @@ def _before_titles(text: str) -> Iterator[tuple[int, int, float, str]]:
         if text[end - 1 : end] in (" ", "\u3000"):
             end -= 1
         strong = title[0] in ("先生", "小姐", "女士")
-        span = _name_before(text, end, strong) or (_name_before(text, title.start(), strong) if rank else None)
+        span = _name_before(text, end, strong)
         if span and (end == begin or _common(text[slice(*span)])):
             yield *span, 0.7 if strong else 0.6, "surname and title"
 
@@ -248,7 +265,7 @@ def _spread(role: str) -> str:
     return r"[ \u3000]*".join(role) if len(role) <= 4 else role
 
 
-_NEXT = rf"""(?=[\s:：=|｜（(【】\])）」』"'*＊／/、之的姓簽大本為是係{"".join(sorted(SURNAMES | RARE_SURNAMES))}])"""
+_NEXT = rf"""(?=[\s:：=|｜（(【】\])）」』"'*＊／/、之的姓簽大本為是係{"".join(sorted(SURNAMES | RARE_SURNAMES | {two[0] for two in TWO_SURNAMES}))}])"""
 
 
 def _alternatives() -> Iterator[str]:

@@ -57,9 +57,6 @@ WAYS = {
     "name:en": roman,
     "name:tribal": lambda rng: rng.choice(TRIBAL),
     "name:spaced": lambda rng: rng.choice([" ", "\u3000"]).join(name(rng)),
-    "medical-record": lambda rng: rng.choice([digits(rng, 7), digits(rng, 8), letters(rng, 1) + digits(rng, 8), f"{digits(rng, 7)}-{digits(rng, 1)}"]),
-    "policy-number": lambda rng: rng.choice([digits(rng, 10), letters(rng, 2) + digits(rng, 8), f"{digits(rng, 4)}-{digits(rng, 6)}", f"{letters(rng, 1)}{digits(rng, 9)}-{digits(rng, 2)}"]),
-    "student-number": lambda rng: rng.choice([letters(rng, 1, "BRD") + digits(rng, 8), digits(rng, 9), digits(rng, 6)]),
 }  # fmt: skip  # noqa: E501
 
 
@@ -147,7 +144,9 @@ def measured(found: Iterable[tuple[Filled, list[tuple[str, int, int]]]]) -> Meas
             count.told += len(told)
             count.right += len(planted & told)
             count.lookalikes += document.lookalikes
-        around = lambda one: f"{one[0]}: {document.text[max(0, one[1] - 12) : one[1]]}[{document.text[one[1] : one[2]]}]{document.text[one[2] : one[2] + 6]}"  # noqa: E501, E731
+        around = lambda one: (
+            f"{one[0]}: {document.text[max(0, one[1] - 12) : one[1]]}[{document.text[one[1] : one[2]]}]{document.text[one[2] : one[2] + 6]}"
+        )  # noqa: E501, E731
         out.missed.update(around(one) for one in planted - told)
         out.wrong.update(around(one) for one in told - planted)
     return out
