@@ -27,7 +27,7 @@ def columns(text: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, int
             continue
         heads = []
         for mark in _MARKS:
-            if mark in line:
+            if mark in line and len(line) <= (line.count(mark) + 1) * (_LONGEST + 4):
                 heads = _heads(text, _cells(line, start, mark), wanted)
             if heads:
                 break

@@ -208,11 +208,14 @@ def _named(before: str) -> tuple[str, bool]:
     return label, near
 
 
-def _number(view: _View, start: int, end: int) -> _Number:
+def _number(view: _View, start: int, end: int, named: dict[int, tuple[str, bool]]) -> _Number:
+    """`named` keeps the word before a place, which several shapes may begin at."""
     before = view.text[max(0, start - 26) : start]
+    if start not in named:
+        named[start] = _named(before)
     text = view.text[start:end]
     value = re.sub(r"[^0-9A-Za-z]", "", text)
-    return _Number(text, value, *_named(before), before, view.text[end : end + 12])
+    return _Number(text, value, *named[start], before, view.text[end : end + 12])
 
 
 _ATTACHED = re.compile(
@@ -436,10 +439,11 @@ def _numbers(text: str) -> Iterator[Hit]:
 
 
 def _numbers_in(view: _View) -> Iterator[Hit]:
+    named: dict[int, tuple[str, bool]] = {}
     for type, pattern, judge, torn in _NUMBERS:
         at = 0
         while found := pattern.search(view.text, at):
-            number, at = _number(view, *found.span()), found.start() + 1
+            number, at = _number(view, *found.span(), named), found.start() + 1
             if torn(number) or _MEASURED.match(number.after) or reserved(type, number.text):
                 continue
             judged = judge(number)
