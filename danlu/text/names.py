@@ -56,7 +56,7 @@ GIVEN_NOT = frozenset("的了是在由和與及或請者們你我他她它這那
 """Characters that are in no given name."""
 
 _WORDS = """
-連署 程序 田賦 參照 項軍 高中 高職 高級 高階 高等 高薪 高層 高雄 高工 高商 程式 程度 方便 方法 方面 方案 金融 金屬 金額 安全
+蘇聯 蘇珊 蘇格 嚴格 紀念 葉綠 車至 車相 車應 車均 紀波 羅倫 連署 程序 田賦 參照 項軍 高中 高職 高級 高階 高等 高薪 高層 高雄 高工 高商 程式 程度 方便 方法 方面 方案 金融 金屬 金額 安全
 安親 安養 安排 白天 白色 白衣 周末 周邊 周遭 周一 周二 江湖 溫柔 溫泉 游泳 康復 童年 馬上 馬路 馬祖
 連續 連絡 連鎖 古代 古典 古文 段落 易於 關於 關係 關鍵 關心 關懷 夏天 夏季 夏令 黃金 黃色 石油 林務
 林業 林口 施工 施政 施行 陳情 陳述 陳報 陳請 陳由 陳列 余額 何謂 何時 何種 何況 何以 如何 任何 為何 幾何 許多 張貼
@@ -104,9 +104,9 @@ _STRONG = "先生|小姐|女士"
 _WEAK = (
     "太太|夫人|同學|老師|醫師|醫生|律師|教授|博士|經理|主任(?!委員)|校長|院長|店長|護理師|會計師|建築師|組長|課長|專員"
     "|學長|學姊|董事長|總經理|執行長|理事長|秘書長|秘書|科長|處長|局長|股長|班長|里長|村長|鄉長|鎮長|議員|立委|委員(?!會)|檢察官"
-    "|法官|書記官|警員|員警|警官|藥師|技師|技士|導師|教練|牧師|神父|師傅|師父|理事(?!會|項|務|件|由)|監事(?!會)|董事(?!會)|顧問|襄理|副理|協理|代書"
+    "|法官|書記官|警員|員警|警官|藥師|技師|技士|導師|教練|牧師|神父|師傅|師父|理事(?!會|項|務|件|由)|監事(?!會)|董事(?!會)|顧問|工程師|設計師|總幹事|社工|襄理|副理|協理|代書"
 )
-_TITLE = re.compile(f"{_STRONG}|{_WEAK}")
+_TITLE = re.compile(f"{_STRONG}|{_WEAK}|君(?<=[ \u3000]君)")
 _RANK = re.compile("(?:主治|住院|副總|副|總|助理|榮譽|名譽|執行|代理|前|代)$")
 _CUT = re.compile(f"{_STRONG}|{_WEAK}|敬[啟上邀謝賀輓]|謹[啟上識誌]|自[稱願行述]|同[意為行]|德[政]|本人|大德")
 """What is more likely to begin with the last character of a longer name: 曾宜律師 is 曾宜."""
@@ -114,7 +114,7 @@ _CUT = re.compile(f"{_STRONG}|{_WEAK}|敬[啟上邀謝賀輓]|謹[啟上識誌]|
 _FOLLOW = re.compile(
     f"[^{_HAN}]|$|{_STRONG}|{_WEAK}"
     "|[君之的於在因為是係已將應向並經即則也都曾未不請先與及和或等等暨到由有受被把從對自遭擔任等說稱表指證坦供提簽敬謹來去前其當會可須於]"
-    "|電[話子洽]|手機|行動|身[分份]|[地住]址|[住民男女]|性別|出[生席示具]|生[於日]|統[編一]|年[齡滿]|職[稱業務]|帳[號戶]|護照|居留|收|寄"
+    "|聯[繫絡]|接洽|認領|電[話子洽]|手機|行動|身[分份]|[地住]址|[住民男女]|性別|出[生席示具]|生[於日]|統[編一]|年[齡滿]|職[稱業務]|帳[號戶]|護照|居留|收|寄"
     "|代[收理表]|親[自簽]|陪同|宣布|報告|另|後|時|至|以|乃|又|亦|均|皆|亡|歿|逝|病|往|主持|致|拜|啟|叩|書|印|簽|蓋|補|領|支|繳|購|住|騎|駕"
 )
 _ORGANISATION = re.compile(
@@ -128,6 +128,7 @@ _SPACED = re.compile(
 _WAVERING = frozenset("曾連應成全管解向由余莫")
 """Surnames that are particles and verbs as often: behind them a name must end where no character follows."""
 
+_DOTS = ("·", "．", "‧", "・", "•")
 _FIRM = ":：=|｜"
 _NUMERALS = frozenset("零〇一二三四五六七八九十百千萬無未同本其該此指如見詳全各上下前後左右")
 _HIDDEN = re.compile(r"[○〇◯Ｏ＊*●Ｘ某]|[OX](?![A-Za-z])")
@@ -189,7 +190,7 @@ def _ends(text: str, at: int, name: str, mark: str, said: bool) -> bool:
         or (said and firm and bare and _unknown(name))
     ):
         return False
-    if _HIDDEN.match(after) or (len(name) > 2 and _CUT.match(text, at + len(name) - 1)):
+    if _HIDDEN.match(after) or after[:1] in _DOTS or (len(name) > 2 and _CUT.match(text, at + len(name) - 1)):
         return False
     if "\n" in mark:
         return bool(re.match(r"[ \t\u3000]*(?:\n|$)|[ \u3000]{2}", after))
@@ -257,6 +258,15 @@ _ROLES = """
 新郎 新娘 主婚人 證婚人 介紹人 捐款人 捐贈人 捐贈者 失主 拾得人 拾獲人 住戶 所有權人 債權人 債務人 委託人 受託人 繼承人 被繼承人 投訴人
 簽收人 收款人 付款人 匯款人 發票人 背書人 記者 司機 乘客 旅客 考生 應徵者 推薦人 顧客 投保學生 個案 案主 簽名 簽章 具領人 領款人 參加人
 """
+_OFFICES = """
+承辦 簽核 核准 審核 覆核 複核 製表 校對 編輯 窗口 聯絡窗口 代領 代收 總幹事 幹事 監工 填表 製單 點收 驗收 保管 值班 值日 主委 財委 監委
+里長 村長 鄰長 董事長 總經理 經理 校長 院長 主任 組長 課長 科長 局長 處長 部長 會長 理事長 秘書長 秘書 隊長 所長 分局長 店長 班長 市長 縣長 鄉長
+鎮長 區長 議員 立委 立法委員 委員 教授 老師 警員 警察 偵查佐 巡佐 小隊長 檢座 老闆 老闆娘 駕駛 駕駛人 騎士 民眾 市民 嫌犯 男子 女子 死者 傷者 受害者
+女兒 兒子 丈夫 妻子 太太 弟弟 妹妹 哥哥 姊姊 姐姐 爺爺 奶奶 阿公 阿嬤 家母 家父 護喪妻 護喪夫 孝媳 孝婿 女婿 媳婦 室友 同事 同學 友人 網友 學長 學姊 學弟 學妹
+創辦人 執行長 發言人 主持人 講師 講者 講員 評審 選手 教練 隊員 志工 義工 社工 社工師 心理師 治療師 諮商師 營養師 獸醫師 藥劑師 工程師 設計師 建築師
+會計師 律師 地政士 代書 技師 技士 領隊 導遊 團員 買方 賣方 案母 案父 個管師 督導 助理 助教 研究員 審查委員 口試委員 召集人 副召集人 幹部 店員 櫃檯 專員
+外送員 送貨員 保全 管理員 清潔員 看護 保母 護士 個案管理師 受試者 受訪者 投稿人 發文者 得獎人 中獎人 得標人 投標人 競標者 買家 賣家 會首 球員 船長 機長
+"""
 _GENERIC = "人者員師官長任理書友戶"
 _LATIN = re.compile(r"[Nn]ame(?![A-Za-z])|NAME(?![A-Za-z])")
 
@@ -265,27 +275,38 @@ def _spread(role: str) -> str:
     return r"[ \u3000]*".join(role) if len(role) <= 4 else role
 
 
-_NEXT = rf"""(?=[\s:：=|｜（(【】\])）」』"'*＊／/、之的姓簽大本為是係{"".join(sorted(SURNAMES | RARE_SURNAMES | {two[0] for two in TWO_SURNAMES}))}])"""
+_NEXT = rf"""(?=[\s:：=|｜（(【】\])）」』"'*＊／/、之的姓簽大本為是係叫名{"".join(sorted(SURNAMES | RARE_SURNAMES | {two[0] for two in TWO_SURNAMES}))}])"""
 
 
-def _alternatives() -> Iterator[str]:
-    """The roles, those with the same first character together, the longer first; then the general ones. Every
-    alternative begins with a character of its own: what the engine needs to pass over the other places quickly."""
-    first: dict[str, list[str]] = {}
-    for role in sorted({*_ROLES.split(), "我叫", "名叫"}, key=lambda role: (-len(role), role)):
-        first.setdefault(role[0], []).append(_spread(role)[1:])
-    for one, rest in first.items():
-        yield f"{one}(?:{'|'.join(rest)}){_NEXT}"
+def _by_first() -> dict[str, re.Pattern[str]]:
+    """For each first character what may follow it in a role, the longer first. One alternation of all of them is three
+    times slower: the engine goes through its branches one by one."""
+    first: dict[str, list[str]] = {one: [] for one in _GENERIC}
+    for role in sorted({*_ROLES.split(), *_OFFICES.split(), "我叫", "名叫"}, key=lambda role: (-len(role), role)):
+        first.setdefault(role[0], []).append(f"{_spread(role)}{_NEXT}")
     for one in _GENERIC:
-        yield rf"{one}(?=[:：=|｜（( \u3000])(?<=[{_HAN}].)"
+        first[one].append(rf"{one}(?=[:：=|｜（( \u3000])(?<=[{_HAN}].)")
+    return {one: re.compile("|".join(rest)) for one, rest in first.items()}
 
 
-_ROLE = re.compile("|".join(_alternatives()))
+_BY_FIRST = _by_first()
+_SIGNS = ":：=|｜（( \u3000"
+_PAIRS = {role[:2] for role in f"{_ROLES} {_OFFICES} 我叫 名叫".split()} | {one + sign for one in _BY_FIRST for sign in _SIGNS}
+_SECOND = {role[1] for role in f"{_ROLES} {_OFFICES} 我叫 名叫".split()}
+_GATE = re.compile(rf"[{''.join(sorted(_BY_FIRST))}](?=[{''.join(sorted(_SECOND))}:：=|｜（( \u3000])")
+
+_PEOPLE = frozenset((*_ROLES.split(), "我叫", "名叫"))
+_SURE = SURNAMES - frozenset("高江方溫温白石金安馬古龍連程田康毛包牛花左史夏陸林余曾巫卓唐宋車")
+_COLON = re.compile(rf"[:：](?<=[{_HAN}）)].)(?=[ \u3000]?[{''.join(sorted(_SURE | {two[0] for two in TWO_SURNAMES}))}林高江曾余])")
+_THING = re.compile(
+    "(?:名稱|品名|品項|名|書|作品|地點|地址|主題|標題|題目|主旨|景點|商品|品牌|顏色|口味|菜色|公司|單位|科目|學校|歌曲|曲目|劇|片|材質|產地|來源|備註|說明|內容|種類"
+    "|類別|答|問|曰|云|例如|如下|注意|包括|包含|摘要|關鍵字|出處|資料|機關|部門|例|註|系所|專長|興趣|物種|植物|動物|食材|原料|成分)$"
+)
 _MARK = re.compile(
     r"(?:(?:之|的)?(?:姓名|簽名|簽章|大名|本名))?"
     rf"(?:[／/、][{_HAN}]{{1,4}}(?=[ \u3000]*[:：]))?(?:[ \u3000]?[（(][^（）()\n]{{1,14}}[)）])?"
     r"[】\]）)」』\"'*＊]{0,3}"
-    r"(?:[ \u3000\t]*[:：=|｜][ \u3000\t]*|[ \t]*\n[ \t]*|為|是|係|[ \u3000\t]+)?"
+    r"(?:[ \u3000\t]*[:：=|｜][ \u3000\t]*|[ \t]*\n[ \t]*|叫做?|名[叫為]|為|是|係|[ \u3000\t]+)?"
     r"[\"'「『*]{0,3}"
 )
 _MORE = re.compile(rf"(?:{_STRONG}|{_WEAK})?[ \u3000]*[、,，/／及和與暨][ \u3000]*")
@@ -293,8 +314,17 @@ _MORE = re.compile(rf"(?:{_STRONG}|{_WEAK})?[ \u3000]*[、,，/／及和與暨][
 
 def _roles(text: str) -> Iterator[tuple[str, int, int]]:
     """(kind, start, end) of what may announce a name: said outright, by a general last character, in Latin letters."""
-    for role in _ROLE.finditer(text):
-        yield "said" if len(role[0]) > 1 else "other", role.start(), role.end()
+    done = 0
+    for gate in _GATE.finditer(text):
+        at = gate.start()
+        role = _BY_FIRST[text[at]].match(text, at) if at >= done and text[at : at + 2] in _PAIRS else None
+        if role:
+            done = role.end()
+            name = role[0].replace(" ", "").replace("\u3000", "")
+            yield "other" if len(name) == 1 else "said" if name in _PEOPLE else "office", role.start(), done
+    for colon in _COLON.finditer(text):
+        if not _THING.search(text, max(0, colon.start() - 4), colon.start()):
+            yield "colon", colon.start(), colon.start()
     if "ame" in text or "NAME" in text:
         for role in _LATIN.finditer(text):
             yield "latin", role.start(), role.end()
@@ -304,9 +334,11 @@ def _after_roles(text: str) -> Iterator[tuple[int, int, float, str]]:
     for kind, start, stop in _roles(text):
         found = _MARK.match(text, stop)
         mark, at = (found[0], found.end()) if found else ("", stop)
-        if not _announces(text, kind, start, mark):
+        if not _announces(text, kind, start, mark) or not _IS_HAN.match(text, at):
             continue
         end = _whole(text, at, mark, kind == "said")
+        if kind == "colon" and end and (end - at < 3 or not _IS_HAN.match(text, at)):
+            continue
         sure = kind == "said" or _common(re.sub(r"[ \u3000]", "", text[at:end])) or _DOTTED.match(text, at)
         while end and sure:
             yield at, end, 0.8, "role and surname"
@@ -324,13 +356,13 @@ def _announces(text: str, kind: str, start: int, mark: str) -> bool:
     if "\n" in mark and not firm:
         line = text[text.rfind("\n", max(0, start - 40), start) + 1 : start]
         return kind == "said" and not line.strip(" \u3000□■●*-")
-    return kind == "said" or firm or " " in mark or "\u3000" in mark
+    return kind in ("said", "office") or firm or " " in mark or "\u3000" in mark
 
 
 def _whole(text: str, at: int, mark: str, said: bool) -> int:
     """Where the name at `at` ends, with dots or spaces inside too; 0 for none."""
-    dotted = _DOTTED.match(text, at) if mark and mark not in "為是係" else None
-    if dotted and not _IS_HAN.match(text[dotted.end() : dotted.end() + 1]):
+    dotted = _DOTTED.match(text, at) if mark and mark not in ("為", "是", "係", "叫", "叫做") else None
+    if dotted and dotted[0][0] not in "之的是" and not _IS_HAN.match(text[dotted.end() : dotted.end() + 1]):
         return dotted.end()
     end = _after_role(text, at, mark, said)
     if end or not mark or "\n" in mark:
@@ -374,11 +406,32 @@ _NOT_ROMAN = re.compile(
 def _roman(text: str) -> Iterator[tuple[int, int, float, str]]:
     for found in _ROMAN_NAME.finditer(text):
         label = _ROMAN_LABEL.search(text[max(0, found.start() - 40) : found.start()])
-        if not label or _NOT_ROMAN.search(found["value"]):
+        if _NOT_ROMAN.search(found["value"]):
             continue
         words = re.findall(r"[A-Za-z]+(?:-[A-Za-z]+)?", found["value"])
-        if label["who"] or any(word.lower() in _SURNAMES_ROMAN for word in (words[0], words[-1])):
+        sure = "-" in found["value"] and any(word.lower() in _SURNAMES_ROMAN for word in (words[0], words[-1]))
+        if label is None and not sure:
+            continue
+        if sure or label["who"] or any(word.lower() in _SURNAMES_ROMAN for word in (words[0], words[-1])):
             yield *found.span("value"), 0.8, "label and Latin name"
+
+
+_BEFORE_NUMBER = re.compile(rf"(?<![{_HAN}])[{_HAN}]{{3,4}}(?=[（(，、,：: \u3000\t]{{1,3}}\Z)")
+_BEHIND_NUMBER = re.compile(rf"[）)，、,： \u3000\t]{{1,3}}([{_HAN}]{{3,4}})(?![{_HAN}])")
+
+
+def beside(text: str, start: int, end: int) -> Iterator[tuple[int, int, float, str]]:
+    """A full name alone before or behind the personal number at [start, end): 王小明（A12…）, 0912-… 王小明."""
+    before = _BEFORE_NUMBER.search(text, max(0, start - 8), start)
+    behind = _BEHIND_NUMBER.match(text, end)
+    for span in (before.span() if before else None, behind.span(1) if behind else None):
+        name = text[slice(*span)] if span else ""
+        if span and (name[0] in _SURE or name[0] in "林高江曾余" or name[:2] in TWO_SURNAMES) and _sure(name):
+            yield *span, 0.6, "name beside a personal number"
+
+
+def _sure(name: str) -> bool:
+    return is_name(name) and _common(name) and name[:2] not in NOT_AFTER_ROLES and name not in HISTORICAL
 
 
 def names(text: str) -> Iterator[tuple[int, int, float, str]]:

@@ -21,11 +21,12 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from danlu.text import identifiers
 from danlu.text.columns import columns
-from danlu.text.names import names
+from danlu.text.names import beside, names
 from danlu.text.pseudonym import reserved
 
 LABELS = {
@@ -76,6 +77,7 @@ def report(text: str, types: Collection[str] = TYPES) -> list[Hit]:
     found = [hit for scan in _SCANS for hit in scan(text)]
     if any(mark in text for mark in _TABLES):
         found = _in_columns(text, found)
+    found += _beside(text, found)
     return apart(hit for hit in found if hit.type in types)
 
 
@@ -163,7 +165,7 @@ _WORDS = {
     "mobile": f"手機|行動(?:電話)?|門號|簡訊|{_ascii('cell|mobile|whatsapp')}",
     "phone": f"電話|市話|專線|總機|傳真|聯[絡繫]|來電|[撥打洽電]|{_ascii('TEL|FAX|phone|call')}",
     "card": f"信用卡|金融卡|簽帳卡|卡號|刷卡|卡片|{_ascii('VISA|Mastercard|JCB|AMEX|credit|debit|card')}",
-    "bank": "帳[號戶]|戶頭|匯[款到至入給]|轉[帳入]|存[摺簿]|薪轉|受款|劃撥|局號|銀行|郵局|分行|農會|信用合作社"
+    "bank": "帳[號戶]|戶頭|匯[款到至入給]|(?<!外)匯(?=[ :]*$)|轉[帳入]|存[摺簿]|薪轉|受款|劃撥|局號|銀行|郵局|分行|農會|信用合作社"
     f"|{_ascii('bank|account|IBAN')}",
     "ip": f"位址|{_ascii('IP|IPv4|IPv6|address|host|ping|ssh|DNS')}|主機|伺服器|來源|連線|連入",
 }
@@ -383,7 +385,7 @@ _NUMBERS = [
         "mobile",
         re.compile(
             r"(?:0|(?:\(\+?886\)|(?:\+|00)?886)[ \-]{0,2}(?:\(0\)|0)?)[ -]?9(?:[ .\-/_]{0,2}[0-9]){8}"
-            r"|\(09[0-9]{2}\)(?:[ .\-]{0,2}[0-9]){6}"
+            r"|\(0 ?9 ?[0-9] ?[0-9] ?\)(?:[ .\-]{0,2}[0-9]){6}"
         ),
         _mobile,
     ),
@@ -486,17 +488,14 @@ def _one(text: str, hit: Hit) -> bool:
 
 @dataclass(frozen=True)
 class _Announced:
-    """A type that follows a word: `hints` are looked for first, cheaply; then `label`, and `value` behind it."""
+    """A type that follows a word: `label`, and `value` behind it."""
 
     type: str
-    hints: tuple[str, ...]
     label: re.Pattern[str]
     value: re.Pattern[str]
     more: re.Pattern[str] = re.compile(r" ?[、,/及和與] ?")
 
     def __call__(self, text: str) -> Iterator[Hit]:
-        if not any(hint in text for hint in self.hints):
-            return
         for label in self.label.finditer(text):
             view = _view(text, label.end(), min(len(text), label.end() + 80))
             at = 0
@@ -516,19 +515,16 @@ _PLATES = (
 )
 _plate = _Announced(
     "plate",
-    ("車牌", "車號", "牌照"),
     re.compile("車牌|車號|牌照"),
     re.compile(rf"[^0-9A-Za-z\n。;,]{{0,8}}(?P<value>(?i:{_PLATES}))(?![0-9A-Za-z]|-[0-9A-Za-z])"),
 )
 _vehicle = _Announced(
     "plate",
-    ("機車", "汽車", "車輛", "轎車", "客車", "貨車"),
-    re.compile("機車|汽車|車輛|轎車|客車|貨車"),
+    re.compile("(?:機車|汽車|車輛|轎車|客車|貨車)(?=[ :：]{0,2}[A-ZＡ-Ｚ])"),
     re.compile(r"[ :]{0,2}(?P<value>[A-Z]{3}-[0-9]{4})(?![0-9A-Za-z]|-[0-9A-Za-z])"),
 )
 _carrier = _Announced(
     "carrier-barcode",
-    ("載具", "手機條碼"),
     re.compile(r"手機條碼|載具"),
     re.compile(r"[^0-9A-Za-z/\n。]{0,12}(?P<value>/[0-9A-Z+.\-]{7})(?![0-9A-Za-z+\-/])"),
 )
@@ -662,6 +658,14 @@ def _names(text: str) -> Iterator[Hit]:
             yield Hit("name", start, end, score, why)
 
 
+_PERSONAL = ("national-id", "resident-id", "mobile", "landline", "birth-date")
+
+
+def _beside(text: str, found: list[Hit]) -> list[Hit]:
+    numbers = [hit for hit in found if hit.type in _PERSONAL]
+    return [Hit("name", *one) for hit in numbers for one in beside(text, hit.start, hit.end) if not reserved("name", text[one[0] : one[1]])]
+
+
 # --- columns ------------------------------------------------------------------------------------------------------
 
 _TABLES = ("|", "\t", ",", "  ", "\u3000\u3000")
@@ -675,12 +679,17 @@ _HEAD_OTHER = re.compile(rf"(?:{_OTHER})$|(?:金額|數量|餘額|支出|收入|
 _OWN = re.compile("身[分份]證|居留證|統一編號|電話|手機|卡號|證號|帳號|護照|健保|病歷|保單")
 
 
+@lru_cache(maxsize=4096)
+def _is_head(cell: str) -> bool:
+    return bool(_HEAD.search(cell) or _HEAD_OTHER.search(cell))
+
+
 def _in_columns(text: str, found: list[Hit]) -> list[Hit]:
     """`found` with what the headers of tables say: each cell is looked at as if its header stood before it, and what
     stands under 訂單編號 or 金額 is nothing else."""
     cells: list[Hit] = []
     others: list[tuple[int, int]] = []
-    for head, start, end in columns(text, lambda head: bool(_HEAD.search(head) or _HEAD_OTHER.search(head))):
+    for head, start, end in columns(text, _is_head):
         if _HEAD_OTHER.search(head) and not _OWN.search(head):
             others.append((start, end))
         elif end - start <= 80:
