@@ -1,6 +1,6 @@
 """Tables in a text, as Markdown, CSV, with tabs or with wide gaps: which header stands over which cell.
 
-Not covered: cells that go over several lines, headers of two lines, columns told apart by their place on the line alone.
+Not covered: cells that go over several lines, headers of two lines, columns told apart by their place alone.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-_MARKS = ("|", "\t", ",", "  ", "\u3000")
+_MARKS = ("|", "\t", ",", "／", "  ", "\u3000")
 _LONGEST = 16
 """A header cell has at most so many characters, and no number of five digits."""
 

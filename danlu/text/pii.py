@@ -165,8 +165,8 @@ _WORDS = {
     "mobile": f"手機|行動(?:電話)?|門號|簡訊|{_ascii('cell|mobile|whatsapp')}",
     "phone": f"電話|市話|專線|總機|傳真|聯[絡繫]|來電|[撥打洽電]|{_ascii('TEL|FAX|phone|call')}",
     "card": f"信用卡|金融卡|簽帳卡|卡號|刷卡|卡片|{_ascii('VISA|Mastercard|JCB|AMEX|credit|debit|card')}",
-    "bank": "帳[號戶]|戶頭|匯[款到至入給]|(?<!外)匯(?=[ :]*$)|轉[帳入]|存[摺簿]|薪轉|受款|劃撥|局號|銀行|郵局|分行|農會|信用合作社"
-    f"|{_ascii('bank|account|IBAN')}",
+    "bank": "帳[號戶]|戶頭|匯[款到至入給]|(?<!外)匯(?=[ :]*$)|轉[帳入]|存[摺簿]|薪轉|受款|劃撥|局號"
+    f"|銀行|郵局|分行|農會|信用合作社|{_ascii('bank|account|IBAN')}",
     "ip": f"位址|{_ascii('IP|IPv4|IPv6|address|host|ping|ssh|DNS')}|主機|伺服器|來源|連線|連入",
 }
 _OTHER = (
@@ -352,7 +352,7 @@ _CODE = r"[A-Za-z]{0,4}-?[0-9]{3,15}(?:-[0-9A-Za-z]{1,8}){0,3}|[A-Za-z0-9]{6,20}
 
 
 class _Shape(NamedTuple):
-    """A type of number: how it is written, what judges a candidate, and what tells that it is a piece of a longer one."""
+    """A type of number: how it is written, what judges a candidate, and what tells it from a piece of a longer one."""
 
     type: str
     pattern: re.Pattern[str]
@@ -663,12 +663,17 @@ _PERSONAL = ("national-id", "resident-id", "mobile", "landline", "birth-date")
 
 def _beside(text: str, found: list[Hit]) -> list[Hit]:
     numbers = [hit for hit in found if hit.type in _PERSONAL]
-    return [Hit("name", *one) for hit in numbers for one in beside(text, hit.start, hit.end) if not reserved("name", text[one[0] : one[1]])]
+    return [
+        Hit("name", *one)
+        for hit in numbers
+        for one in beside(text, hit.start, hit.end)
+        if not reserved("name", text[one[0] : one[1]])
+    ]
 
 
 # --- columns ------------------------------------------------------------------------------------------------------
 
-_TABLES = ("|", "\t", ",", "  ", "\u3000\u3000")
+_TABLES = ("|", "\t", ",", "／", "  ", "\u3000\u3000")
 _HEAD = re.compile(
     "姓名|名字|本名|[人者員師長友戶方生]$|家長|配偶|父親|母親|生日|出生|統編|統一編號|帳[號戶]|護照|病歷|保單|保險單|電話|手機|聯絡|行動"
     "|賴|載具|手機條碼|車牌|車號|身[分份]證|居留證|證號|健保卡|信用卡|卡號|憑證"

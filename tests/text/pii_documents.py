@@ -16,15 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faker.providers.person.zh_TW import Provider as Taiwanese
-from pii_cases import LOOKALIKES, VALUES, digits, letters
+from pii_cases import LOOKALIKES, VALUES
+
+from danlu.text.pseudonym import reserved
 
 HERE = Path(__file__).parent / "pii_documents"
 SETS = ("tuning", "heldout")
 SLOT = re.compile(r"⟨(!?)([a-z0-9-]+)(?::([a-z]+))?⟩")
 COMPOUND = ("歐陽", "司馬", "張簡", "上官", "諸葛", "范姜")
-TRIBAL = "瓦歷斯．諾幹 夷將·拔路兒 孫大川‧巴厄拉邦 谷辣斯·尤達卡 高潞．以用 鄭天財·撒可努 巴奈．庫穗 莫那·魯道".split()
-ROMAN = "Wang Chen Lin Huang Chang Li Wu Liu Tsai Yang Hsu Cheng Hsieh Kuo Chiu Tseng Liao Lai Chou Yeh".split()
-GIVEN = "Hsiao-Ming Yu-Ting Chih-Hao Mei-Ling Chia-Hao Shu-Fen Ya-Ting Chun-Chieh Wei-Ting Yi-Chun".split()
+TRIBAL = "瓦歷斯．諾幹 夷將·拔路兒 孫大川‧巴厄拉邦 谷辣斯·尤達卡 高潞．以用 鄭天財·撒可努 巴奈．庫穗"
+ROMAN = "Wang Chen Lin Huang Chang Li Wu Liu Tsai Yang Hsu Cheng Hsieh Kuo Chiu Tseng Liao Lai Chou Yeh"
+GIVEN = "Hsiao-Ming Yu-Ting Chih-Hao Mei-Ling Chia-Hao Shu-Fen Ya-Ting Chun-Chieh Wei-Ting Yi-Chun"
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,16 @@ def name(rng: random.Random) -> str:
 
 
 def roman(rng: random.Random) -> str:
-    surname, given = rng.choice(ROMAN), rng.choice(GIVEN)
+    surname, given = rng.choice(ROMAN.split()), rng.choice(GIVEN.split())
     return rng.choice([f"{surname} {given}", f"{given} {surname}", f"{surname.upper()}, {given.upper()}"])
 
 
 WAYS = {
     "name": name,
     "name:en": roman,
-    "name:tribal": lambda rng: rng.choice(TRIBAL),
+    "name:tribal": lambda rng: rng.choice(TRIBAL.split()),
     "name:spaced": lambda rng: rng.choice([" ", "\u3000"]).join(name(rng)),
-}  # fmt: skip  # noqa: E501
+}  # fmt: skip
 
 
 def broken(value: str, rng: random.Random) -> str:
@@ -70,6 +72,8 @@ def broken(value: str, rng: random.Random) -> str:
 def made(type: str, way: str, rng: random.Random) -> str:
     make = WAYS.get(f"{type}:{way}") or WAYS.get(type) or VALUES[type]
     value = make(rng)
+    while reserved(type, value):  # where the stand-ins lie: what is found there is no person's
+        value = make(rng)
     return broken(value, rng) if way == "broken" else value
 
 
@@ -144,9 +148,11 @@ def measured(found: Iterable[tuple[Filled, list[tuple[str, int, int]]]]) -> Meas
             count.told += len(told)
             count.right += len(planted & told)
             count.lookalikes += document.lookalikes
-        around = lambda one: (
-            f"{one[0]}: {document.text[max(0, one[1] - 12) : one[1]]}[{document.text[one[1] : one[2]]}]{document.text[one[2] : one[2] + 6]}"
-        )  # noqa: E501, E731
-        out.missed.update(around(one) for one in planted - told)
-        out.wrong.update(around(one) for one in told - planted)
+        out.missed.update(around(document.text, *one) for one in planted - told)
+        out.wrong.update(around(document.text, *one) for one in told - planted)
     return out
+
+
+def around(text: str, type: str, start: int, end: int) -> str:
+    """What was found or missed, with what stands about it."""
+    return f"{type}: {text[max(0, start - 12) : start]}[{text[start:end]}]{text[end : end + 6]}"
