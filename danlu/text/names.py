@@ -58,7 +58,7 @@ _ORGANISATION = re.compile(
 )
 _DOTTED = re.compile(f"[{_HAN}]{{1,6}}(?:[．·‧・•][{_HAN}]{{1,6}}){{1,3}}")
 _SPACED = re.compile(
-    f"[{_HAN}]([ \u3000]{{1,2}})[{_HAN}]{{1,2}}(?![{_HAN}])|[{_HAN}](?:[ \u3000][{_HAN}]){{2,3}}(?![{_HAN}])"
+    f"[{_HAN}](?:[ \\u3000][{_HAN}]){{2,3}}(?![{_HAN}])|[{_HAN}][ \\u3000]{{1,2}}[{_HAN}]{{1,2}}(?![{_HAN}])"
 )
 _SURE = SURNAMES - frozenset("高江方溫温白石金安馬古龍連程田康毛包牛花左史夏陸林余曾巫卓唐宋車")
 _WAVERING = frozenset("曾連應成全管解向由余莫")
@@ -338,7 +338,8 @@ zhao liang ko ke kuan guan nguyen tran pham
 _SURNAMES_ROMAN = frozenset(_ROMAN.split())
 _ROMAN_LABEL = re.compile(
     r"(?:(?P<who>(?<![A-Za-z])(?:(?:full|legal|english|passenger|guest|patient|applicant|cardholder|contact|student|employee"
-    r"|customer|beneficiary|recipient|sender|insured|traveler|holder)(?:'s)?[ _]name|passenger|cardholder|applicant|attn|guest|patient)"
+    r"|customer|beneficiary|recipient|sender|insured|traveler|holder)(?:'s)?[ _]name"
+    r"|passenger|cardholder|applicant|attn|guest|patient)"
     r"|英文姓名|護照姓名|姓名[（(]英文?[)）])"
     r"|(?P<name>(?<![A-Za-z])(?<![A-Za-z] )name|姓名|[人者戶]名?))[\"'*」】]{0,2}"
     r"(?:[ \u3000]?[（(][^（）()\n]{1,14}[)）])?[ \u3000\t]*$",
