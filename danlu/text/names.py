@@ -124,7 +124,7 @@ def _ends(text: str, at: int, name: str, mark: str, said: bool) -> bool:
     married = _married(name)
     if not (
         married
-        or is_name(name, rare=bare and (len(name) > 2 or (said and firm and _common(name))))
+        or is_name(name, rare=bare and bool(mark) and (len(name) > 2 or (said and firm and _common(name))))
         or (said and firm and bare and _unknown(name))
     ):
         return False
@@ -192,7 +192,10 @@ def _before_titles(text: str) -> Iterator[tuple[int, int, float, str]]:
 # --- roles -----------------------------------------------------------------------------------------------------------
 
 
-_GENERIC = "人者員師官長任理書友戶"
+_GENERIC = "人者員師官長任理書友戶主客士女方生"
+_BEARERS = "人者員師"
+"""Last characters of roles behind which a full name may follow with nothing between: 貸與人沈家宏, 外送員林家豪."""
+
 _LATIN = re.compile(r"[Nn]ame(?![A-Za-z])|NAME(?![A-Za-z])")
 
 
@@ -215,14 +218,14 @@ def _by_first() -> dict[str, re.Pattern[str]]:
     for role in sorted({*ROLES.split(), *OFFICES.split(), "我叫", "名叫"}, key=lambda role: (-len(role), role)):
         first.setdefault(role[0], []).append(f"{_spread(role)}{_NEXT}")
     for one in _GENERIC:
-        nothing = _SURELY if one in "人者" else ""
+        nothing = _SURELY if one in _BEARERS else ""
         first[one].append(rf"{one}(?=[{_SIGNS}{nothing}])(?<=[{_HAN}].)")
     return {one: re.compile("|".join(rest)) for one, rest in first.items()}
 
 
 _BY_FIRST = _by_first()
 _PAIRS = {role[:2] for role in f"{ROLES} {OFFICES} 我叫 名叫".split()} | {
-    one + sign for one in _BY_FIRST for sign in _SIGNS + (_SURELY if one in "人者" else "")
+    one + sign for one in _BY_FIRST for sign in _SIGNS + (_SURELY if one in _BEARERS else "")
 }
 _SECOND = {pair[1] for pair in _PAIRS}
 _GATE = re.compile(rf"[{''.join(sorted(_BY_FIRST))}](?=[{''.join(sorted(_SECOND))}])")
@@ -272,6 +275,8 @@ def _after_roles(text: str) -> Iterator[tuple[int, int, float, str]]:
         end = _whole(text, at, mark, kind == "said")
         if not end and kind in ("said", "colon") and any(sign in mark for sign in ":："):
             at, end = _tail(text, at)
+        if kind == "other" and not mark and end - at < 3:
+            continue
         if kind == "colon" and end and (end - at < 3 or not _IS_HAN.match(text, at)):
             continue
         sure = kind == "said" or _common(re.sub(r"[ \u3000]", "", text[at:end])) or _DOTTED.match(text, at)
@@ -369,6 +374,18 @@ def _roman(text: str) -> Iterator[tuple[int, int, float, str]]:
             yield *found.span("value"), 0.8, "label and Latin name"
 
 
+_SURE_FIRST = "".join(sorted(_SURE | {two[0] for two in TWO_SURNAMES} | set("林高江曾余")))
+_ALONE = re.compile(rf"[ \u3000\t]([{_SURE_FIRST}][{_HAN}]{{2,3}})(?=[ \u3000\t\n，,。；;（(：:]|$)")
+
+
+def _alone(text: str) -> Iterator[tuple[int, int, float, str]]:
+    """A full name between blanks (信士 林志明　…, 親愛的 王國榮 您好): no role says what it is, the form alone does."""
+    for found in _ALONE.finditer(text):
+        name = found[1]
+        if (len(name) == 3 or name[:2] in TWO_SURNAMES) and _sure(name):
+            yield *found.span(1), 0.55, "form of a full name, alone"
+
+
 _BEFORE_NUMBER = re.compile(rf"(?<![{_HAN}])[{_HAN}]{{3,4}}(?=[（(，、,：:／/| \u3000\t]{{1,3}}\Z)")
 _BEHIND_NUMBER = re.compile(rf"[）)，、,：／/| \u3000\t]{{1,3}}([{_HAN}]{{3,4}})(?![{_HAN}])")
 
@@ -389,6 +406,6 @@ def _sure(name: str) -> bool:
 
 def names(text: str) -> Iterator[tuple[int, int, float, str]]:
     """(start, end, score, why) of each; two may overlap."""
-    for found in (*_before_titles(text), *_after_roles(text), *_roman(text)):
+    for found in (*_before_titles(text), *_after_roles(text), *_alone(text), *_roman(text)):
         if text[found[0] : found[1]] not in HISTORICAL:
             yield found

@@ -170,7 +170,7 @@ _WORDS = {
     "ip": f"位址|{_ascii('IP|IPv4|IPv6|address|host|ping|ssh|DNS')}|主機|伺服器|來源|連線|連入",
 }
 _OTHER = (
-    "訂單|單號|序列?號|流水號|編號|貨號|料號|批號|票號|書號|型號|機號|案號|文號|字號|學號|工號|發票|包裹|出貨|代碼|保固|驗證|統計|型錄|國際標準書號|版本?|雜湊"
+    "訂單|單號|序列?號|流水號|編號|貨號|料號|批號|票號|書號|型號|機號|案號|文號|字號|學號|工號|發票|包裹|出貨|掛號信?|快遞|代碼|保固|驗證|統計|型錄|國際標準書號|版本?|雜湊"
     "|座標|章節|韌體|驅動|套件|[經緯]度|[東西]經|[南北]緯|專利|郵遞區號|[代條兌換驗證識別色]碼|代號|追蹤|字?第$"
     "|單(?=[ :是為]{0,3}$)|==|[#]$|"
     + _ascii(
@@ -304,7 +304,8 @@ _MOVED = re.compile(
 def _bank(number: _Number) -> _Judged:
     """A row of a statement (跨行轉帳,1384965549) tells an amount, not an account."""
     said = number.label == "bank" and number.near and not _MOVED.search(number.before)
-    return (0.9, "length and label") if said and 8 <= len(number.value) <= 17 else None
+    day = re.fullmatch(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])", number.value)
+    return (0.9, "length and label") if said and not day and 8 <= len(number.value) <= 17 else None
 
 
 def _record(label: str) -> Callable[[_Number], _Judged]:
