@@ -218,18 +218,18 @@ def _by_first() -> dict[str, re.Pattern[str]]:
     for role in sorted({*ROLES.split(), *OFFICES.split(), "我叫", "名叫"}, key=lambda role: (-len(role), role)):
         first.setdefault(role[0], []).append(f"{_spread(role)}{_NEXT}")
     for one in _GENERIC:
-        nothing = _SURELY if one in _BEARERS else ""
-        first[one].append(rf"{one}(?=[{_SIGNS}{nothing}])(?<=[{_HAN}].)")
+        first[one].append(rf"{one}(?=[{_SIGNS}])(?<=[{_HAN}].)")
     return {one: re.compile("|".join(rest)) for one, rest in first.items()}
 
 
 _BY_FIRST = _by_first()
 _PAIRS = {role[:2] for role in f"{ROLES} {OFFICES} 我叫 名叫".split()} | {
-    one + sign for one in _BY_FIRST for sign in _SIGNS + (_SURELY if one in _BEARERS else "")
+    one + sign for one in _BY_FIRST for sign in _SIGNS
 }
 _SECOND = {pair[1] for pair in _PAIRS}
 _GATE = re.compile(rf"[{''.join(sorted(_BY_FIRST))}](?=[{''.join(sorted(_SECOND))}])")
 
+_BEARER = re.compile(rf"[{_BEARERS}](?=[{_SURELY}])(?<=[{_HAN}].)")
 _PEOPLE = frozenset((*ROLES.split(), "我叫", "名叫"))
 _COLON = re.compile(
     rf"[:：](?<=[{_HAN}）)].)(?=[ \u3000]?[{''.join(sorted(_SURE | {two[0] for two in TWO_SURNAMES}))}林高江曾余])"
@@ -258,6 +258,8 @@ def _roles(text: str) -> Iterator[tuple[str, int, int]]:
             done = role.end()
             name = role[0].replace(" ", "").replace("\u3000", "")
             yield "other" if len(name) == 1 else "said" if name in _PEOPLE else "office", role.start(), done
+    for bearer in _BEARER.finditer(text):
+        yield "other", bearer.start(), bearer.end()
     for colon in _COLON.finditer(text):
         if not _THING.search(text, max(0, colon.start() - 4), colon.start()):
             yield "colon", colon.start(), colon.start()
