@@ -199,38 +199,40 @@ _BEARERS = "人者員師"
 _LATIN = re.compile(r"[Nn]ame(?![A-Za-z])|NAME(?![A-Za-z])")
 
 
-def _spread(role: str) -> str:
-    return r"[ \u3000]*".join(role) if len(role) <= 4 else role
-
-
 _FIRST = "".join(sorted(SURNAMES | RARE_SURNAMES | {two[0] for two in TWO_SURNAMES}))
-_NEXT = rf"""(?=[\s:：=|｜（(【】\])）」』"'*＊／/、之的姓簽大本為是係叫名{_FIRST}])"""
-
-
 _SURELY = "".join(sorted(_SURE | {two[0] for two in TWO_SURNAMES}))
 _SIGNS = ":：=|｜（( \u3000"
-
-
-def _by_first() -> dict[str, re.Pattern[str]]:
-    """For each first character what may follow it in a role, the longer first. One alternation of all of them is three
-    times slower: the engine goes through its branches one by one."""
-    first: dict[str, list[str]] = {one: [] for one in _GENERIC}
-    for role in sorted({*ROLES.split(), *OFFICES.split(), "我叫", "名叫"}, key=lambda role: (-len(role), role)):
-        first.setdefault(role[0], []).append(f"{_spread(role)}{_NEXT}")
-    for one in _GENERIC:
-        first[one].append(rf"{one}(?=[{_SIGNS}])(?<=[{_HAN}].)")
-    return {one: re.compile("|".join(rest)) for one, rest in first.items()}
-
-
-_BY_FIRST = _by_first()
-_PAIRS = {role[:2] for role in f"{ROLES} {OFFICES} 我叫 名叫".split()} | {
-    one + sign for one in _BY_FIRST for sign in _SIGNS
-}
-_SECOND = {pair[1] for pair in _PAIRS}
-_GATE = re.compile(rf"[{''.join(sorted(_BY_FIRST))}](?=[{''.join(sorted(_SECOND))}])")
-
-_BEARER = re.compile(rf"[{_BEARERS}](?=[{_SURELY}])(?<=[{_HAN}].)")
 _PEOPLE = frozenset((*ROLES.split(), "我叫", "名叫"))
+_ANNOUNCE = _PEOPLE | frozenset(OFFICES.split())
+_LENGTHS = {
+    last: sorted({len(role) for role in _ANNOUNCE if role[-1] == last}, reverse=True)
+    for last in {role[-1] for role in _ANNOUNCE}
+}
+_LAST = "".join(sorted({role[-1] for role in _ANNOUNCE} | set(_GENERIC)))
+_GATE = re.compile(
+    rf"""[{_LAST}](?=[{_SIGNS}{_FIRST}\s】\])）」』"'*＊／/]|之(?:姓名|簽)|[姓簽大本]|[為是係叫名][{_FIRST}]|、[{_HAN}]{{1,4}}[:：])"""
+)
+"""The last character of a role, where what follows can lead to a name: far fewer places than roles begin at."""
+
+
+def _role_before(text: str, end: int) -> tuple[str, int]:
+    """(kind, start) of the role that ends at `end`, the longest: 原告, 原　　　告; ("", 0) for none."""
+    for length in _LENGTHS.get(text[end - 1], ()):
+        if text[max(0, end - length) : end] in _ANNOUNCE:
+            role = text[end - length : end]
+            return ("said" if role in _PEOPLE else "office"), end - length
+    if text[end - 2 : end - 1] in (" ", "\u3000"):
+        spread = _SPREAD.search(text, max(0, end - 16), end)
+        role = re.sub(r"[ \u3000]", "", spread[0]) if spread else ""
+        if role in _PEOPLE and spread:
+            return "said", spread.start()
+    if text[end - 1] in _GENERIC and _IS_HAN.match(text[end - 2 : end - 1]) and text[end : end + 1] in _SIGNS:
+        return "other", end - 1
+    return "", 0
+
+
+_SPREAD = re.compile(rf"(?:[{_HAN}][ \u3000]{{1,5}}){{1,3}}[{_HAN}]$")
+_BEARER = re.compile(rf"[{_BEARERS}](?=[{_SURELY}])(?<=[{_HAN}].)")
 _COLON = re.compile(
     rf"[:：](?<=[{_HAN}）)].)(?=[ \u3000]?[{''.join(sorted(_SURE | {two[0] for two in TWO_SURNAMES}))}林高江曾余])"
 )
@@ -250,14 +252,10 @@ _MORE = re.compile(rf"(?:{_STRONG}|{_WEAK})?[ \u3000]*[、,，/／及和與暨][
 
 def _roles(text: str) -> Iterator[tuple[str, int, int]]:
     """(kind, start, end) of what may announce a name: said outright, by a general last character, in Latin letters."""
-    done = 0
     for gate in _GATE.finditer(text):
-        at = gate.start()
-        role = _BY_FIRST[text[at]].match(text, at) if at >= done and text[at : at + 2] in _PAIRS else None
-        if role:
-            done = role.end()
-            name = role[0].replace(" ", "").replace("\u3000", "")
-            yield "other" if len(name) == 1 else "said" if name in _PEOPLE else "office", role.start(), done
+        kind, start = _role_before(text, gate.end())
+        if kind:
+            yield kind, start, gate.end()
     for bearer in _BEARER.finditer(text):
         yield "other", bearer.start(), bearer.end()
     for colon in _COLON.finditer(text):

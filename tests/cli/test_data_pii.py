@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from danlu.cli import data_pii
-from danlu.data.pii import Pii, PiiSettings
 from danlu.data.flow import Tally
+from danlu.data.pii import Pii, PiiSettings
 from danlu.data.readers import Reading, Unreadable, readings
 from danlu.errors import DataError
 from danlu.records import Document
@@ -71,7 +71,7 @@ def test_clean_files_and_missing_ones(folder: Path) -> None:
 
 PIECES = """
 市話(02)2712-3456轉123|(02) 2712 3457 # 123|4111 1111 1111 1111|1200|2026|0912-345-|678|0912345678|A123456789
-身分證|統一編號|04595257|帳號：|822-123456789012|要保人|黃志明|：|，|學生|吳佳穎|王小明先生|姓名| 手機 
+身分證|統一編號|04595257|帳號：|822-123456789012|要保人|黃志明|：|，|學生|吳佳穎|王小明先生|姓名| 手機
 LINE ID：amy_123|amy@gmail.com|病歷號碼|1234567|訂單編號|密碼：Tr0ub4dor&3|AKIAQ3EGVSWGW7XNTR5B|〔手機號碼〕
 臺北市大安區忠孝東路四段100號|民國79年5月3日|生|(|)|#|-|.
 """
@@ -92,9 +92,9 @@ def test_the_command_and_the_step_find_the_same_in_any_text(pieces: list[str], s
         path = Path(folder, f"a{suffix}")
         path.write_text("".join(pieces), encoding="utf-8")
         out = io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
-            with contextlib.suppress(DataError):  # an empty file cannot be read: the JSON says so before
-                data_pii.run(argparse.Namespace(paths=[path], type=None, json=True))
+        quiet, empty = contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(DataError)
+        with contextlib.redirect_stdout(out), quiet, empty:  # an empty file cannot be read: the JSON says so before
+            data_pii.run(argparse.Namespace(paths=[path], type=None, json=True))
         told = json.loads(out.getvalue())
         found: Counter[str] = Counter()
         with contextlib.suppress(Unreadable):
