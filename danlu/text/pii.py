@@ -8,9 +8,12 @@ seen through; the offsets are always those of the text as it came.
 
 Scores: 0.85 and more, form (and check digit) and the word beside it; 0.75 form and check digit; 0.6 form alone.
 
-Not covered: names without a title or label beside them, pen names, addresses without a house number or in English,
-numbers spread over lines or read wrongly by OCR, what a picture shows, who can be found from facts put together. Nor
-can a form tell a person from an office: a town hall's address is an address, and a statesman's name is a name. What is
+A cell of a table is looked at with its header before it. A number that a line break cuts in two is one.
+
+Not covered: names that neither a role, a title, a colon nor a personal number announces, pen names, addresses without a
+house number or in English, numbers read wrongly by OCR, what a picture shows, who can be found from facts put together.
+Nor can a form tell a person from an office: a town hall's address is an address, and a statesman's name is a name (but
+for the dead of the history books, `danlu.text.name_words.HISTORICAL`). A student's number is none of the types. What is
 well formed but never given to anybody (`danlu.text.pseudonym`) is not told.
 """
 
