@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 from danlu.errors import DataError, UsageError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from danlu.data.files import Found
+    from danlu.data.readers import Reading
     from danlu.text.pii import Hit
 
 EPILOG = """\
@@ -40,7 +44,8 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from danlu.data.files import files
-    from danlu.data.pii import report
+    from danlu.data.pii import everywhere, parts
+    from danlu.data.readers import sound
     from danlu.text import credentials, pii
     from danlu.track import Track
 
@@ -53,11 +58,13 @@ def run(args: argparse.Namespace) -> int:
     unread: list[dict[str, str]] = []
     found = list(files(args.paths, ()))
     for file in Track(quiet=args.json).over(found, "looking", unit="file"):
-        for source, text, reason in _texts(file):
+        for source, reading, reason in _readings(file):
             if reason:
                 unread.append({"source": source, "reason": reason})
                 continue
-            places += [_place(source, text, hit) for hit in report(text) if hit.type in wanted]
+            meta = {name: value for name, value in reading.meta.items() if name != "licence"}
+            for part, text in parts(sound(reading.text), sound(reading.title), meta):
+                places += [_place(source, part, text, hit) for hit in everywhere(text) if hit.type in wanted]
     counts = dict(sorted(Counter(place["type"] for place in places).items()))
     if args.json:
         print(json.dumps({"counts": counts, "places": places, "unread": unread}, ensure_ascii=False, indent=1))
@@ -68,32 +75,31 @@ def run(args: argparse.Namespace) -> int:
     return int(bool(places))
 
 
-def _texts(file: Any) -> Any:
-    """(source, text, reason) of each document of a file; a reason stands for one that cannot be read."""
-    from danlu.data.readers import READERS, Bad, Unreadable, module, reader
+def _readings(file: Found) -> Iterator[tuple[str, Reading, str]]:
+    """(source, document, reason) of each document of a file, as `data.read` reads it; a reason stands for one that
+    cannot be read."""
+    from danlu.data.readers import Bad, How, Reading, Unreadable, readings
 
-    format = READERS.get(file.path.suffix.lower())
-    if file.reason or format is None:
-        yield file.source, "", file.reason or "unsupported-format"
+    nothing = Reading("")
+    if file.reason:
+        yield file.source, nothing, file.reason
         return
     try:
-        if hasattr(module(format), "read"):
-            yield file.source, reader(format)(file.path.read_bytes()).text, ""
-            return
-        for one in module(format).each(file.path):
-            bad = isinstance(one, Bad)
-            yield f"{file.source}#{one.part}", "" if bad else one.text, one.reason if bad else ""
+        for one in readings(file.path, How(file.source)):
+            source = f"{file.source}#{one.part}" if one.part else file.source
+            yield (source, nothing, one.reason) if isinstance(one, Bad) else (source, one, "")
     except Unreadable as error:
-        yield file.source, "", error.reason
+        yield file.source, nothing, error.reason
     except OSError as error:
-        yield file.source, "", str(error.strerror)
+        yield file.source, nothing, str(error.strerror)
 
 
-def _place(source: str, text: str, hit: Hit) -> dict[str, Any]:
+def _place(source: str, part: str, text: str, hit: Hit) -> dict[str, Any]:
     line = text.count("\n", 0, hit.start) + 1
     column = hit.start - text.rfind("\n", 0, hit.start)
     value = text[hit.start : hit.end].strip()
     shown = f"{value[:1]}…{value[-1:]}" if len(value) > 3 else "…"
+    source = f"{source} ({part})" if part else source
     return {"source": source, "line": line, "column": column, "type": hit.type, "shown": shown, "why": hit.why}
 
 

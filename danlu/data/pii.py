@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -142,24 +142,22 @@ class Pii(Each[PiiSettings]):
     def redact(self, text: str, found: Counter[str]) -> tuple[str, list[Edits]]:
         """The text with everything replaced, and the edits in their order; what was found is counted in `found`.
 
-        It is looked at again until nothing is found: what was replaced may have hidden something from its label.
+        A text with stand-ins or with parts of the values in it is looked at again until nothing is found.
         """
         moves: list[Edits] = []
-        while True:
-            hits = self._hits(text)
-            acted = [hit for hit in hits if self.action(hit.type) not in ("keep", "drop")]
-            found.update(hit.type for hit in (acted if moves else hits))
-            if not acted:
-                return text, moves
+        hits = self._hits(text)
+        found.update(hit.type for hit in hits)
+        while acted := [hit for hit in hits if self.action(hit.type) not in ("keep", "drop")]:
             settled = len(moves) >= _ROUNDS
             edits = Edits(acted, [self._instead(hit, text[hit.start : hit.end], settled) for hit in acted])
             text = edits.made(text)
             moves.append(edits)
+            hits = self._hits(text)
+            found.update(hit.type for hit in hits if self.action(hit.type) not in ("keep", "drop"))
+        return text, moves
 
     def _hits(self, text: str) -> list[Hit]:
-        hits = report(text, self.settings.presidio)
-        allow = self.settings.allow
-        return [hit for hit in hits if not (allow and _allowed(hit.type, text[hit.start : hit.end], allow))]
+        return everywhere(text, self.settings.presidio, self.settings.allow)
 
     def _instead(self, hit: Hit, value: str, settled: bool) -> str:
         action = "mask" if settled else self.action(hit.type)
@@ -200,11 +198,62 @@ class Edits:
         inside = max(0, self.hits[before - 1].end - old) if before else 0
         return old + inside + self.shifts[before]
 
+    def before(self, new: int) -> int:
+        """The place of the old text that `place` takes to `new`, which lies in nothing that was put in."""
+        known = [start + shift for start, shift in zip(self.starts, self.shifts, strict=False)]
+        return new - self.shifts[bisect_right(known, new - 1)]
+
 
 def _through(moves: Iterable[Edits], place: int) -> int:
     for edits in moves:
         place = edits.place(place)
     return place
+
+
+def everywhere(text: str, presidio: tuple[str, ...] = (), allow: tuple[str, ...] = ()) -> list[Hit]:
+    """What there is in `text` to be masked, in order and without overlap: what the step and `danlu data pii` find.
+
+    It is looked at again with everything found masked, until nothing more shows: a hit may have stood between another
+    one and the word beside it. Values in `allow` are left out, however they are written.
+    """
+    found: list[Hit] = []
+    moves: list[Edits] = []
+    now = text
+    while True:
+        hits = [
+            hit for hit in report(now, presidio) if not (allow and _allowed(hit.type, now[hit.start : hit.end], allow))
+        ]
+        if not hits:
+            return pii.apart(found) if moves[1:] else found
+        found += [_traced(hit, moves) for hit in hits]
+        moves.append(Edits(hits, [mask(hit.type) for hit in hits]))
+        now = moves[-1].made(now)
+
+
+def _traced(hit: Hit, moves: Sequence[Edits]) -> Hit:
+    """A hit in the text after `moves`, as it stands in the text before them."""
+    start, end = hit.start, hit.end
+    for edits in reversed(moves):
+        start, end = edits.before(start), edits.before(end)
+    return hit._replace(start=start, end=end)
+
+
+def parts(text: str, title: str, meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(where, string) of everything in a document that the step looks into: "", "title", "meta.author" …"""
+    yield "", text
+    yield "title", title
+    yield from _strings("meta", meta)
+
+
+def _strings(where: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(where, item)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _strings(f"{where}.{name}", item)
 
 
 def report(text: str, presidio: tuple[str, ...] = ()) -> list[Hit]:

@@ -8,9 +8,12 @@ seen through; the offsets are always those of the text as it came.
 
 Scores: 0.85 and more, form (and check digit) and the word beside it; 0.75 form and check digit; 0.6 form alone.
 
-Not covered: names without a title or label beside them, pen names, addresses without a house number or in English,
-numbers spread over lines or read wrongly by OCR, what a picture shows, who can be found from facts put together. Nor
-can a form tell a person from an office: a town hall's address is an address, and a statesman's name is a name. What is
+A cell of a table is looked at with its header before it. A number that a line break cuts in two is one.
+
+Not covered: names that neither a role, a title, a colon nor a personal number announces, pen names, addresses without a
+house number or in English, numbers read wrongly by OCR, what a picture shows, who can be found from facts put together.
+Nor can a form tell a person from an office: a town hall's address is an address, and a statesman's name is a name (but
+for the dead of the history books, `danlu.text.name_words.HISTORICAL`). A student's number is none of the types. What is
 well formed but never given to anybody (`danlu.text.pseudonym`) is not told.
 """
 
@@ -21,10 +24,12 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from danlu.text import identifiers
-from danlu.text.names import GIVEN_NOT, NOT_NAMES, SURNAMES, TWO_SURNAMES
+from danlu.text.columns import columns
+from danlu.text.names import beside, names
 from danlu.text.pseudonym import reserved
 
 LABELS = {
@@ -44,6 +49,8 @@ LABELS = {
     "name": "姓名",
     "credit-card": "信用卡號",
     "bank-account": "銀行帳號",
+    "medical-record": "病歷號碼",
+    "policy-number": "保單號碼",
     "plate": "車牌號碼",
     "ip": "網路位址",
 }
@@ -52,7 +59,7 @@ LABELS = {
 TYPES = tuple(LABELS)
 NEEDS_LABEL = (
     "passport", "health-card", "tax-id", "citizen-certificate", "carrier-barcode", "line-id", "birth-date",
-    "bank-account", "plate", "name",
+    "bank-account", "medical-record", "policy-number", "plate", "name",
 )  # fmt: skip
 """Types that are told only with a word beside them that says what they are."""
 
@@ -71,6 +78,9 @@ def report(text: str, types: Collection[str] = TYPES) -> list[Hit]:
     """The personal data in `text`, of `types`, in order and without overlap: of two hits the surer one, then the longer
     one stays."""
     found = [hit for scan in _SCANS for hit in scan(text)]
+    if any(mark in text for mark in _TABLES):
+        found = _in_columns(text, found)
+    found += _beside(text, found)
     return apart(hit for hit in found if hit.type in types)
 
 
@@ -94,9 +104,9 @@ _PLAIN = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _PLAIN |= dict.fromkeys(map(ord, "‐‑‒–—―−﹣"), ord("-"))
 _PLAIN |= dict.fromkeys(map(ord, "\u00a0\u2002\u2003\u2009\u202f\u3000\t"), ord(" "))
 _CHINESE_DIGITS = str.maketrans("零〇○一二三四五六七八九", "000123456789")
-_SEPARATORS = "\\- .()/+\u00ad\u200b-\u200f\u2060-\u2064\ufeff\u00a0\u3000（）－／．＋‐‑‒–—―−﹣"
+_SEPARATORS = "\\- .()/+\r\n\u00ad\u200b-\u200f\u2060-\u2064\ufeff\u00a0\u3000（）－／．＋‐‑‒–—―−﹣"
 _REGION = re.compile(rf"[0-9０-９](?:[{_SEPARATORS}]{{0,3}}[0-9０-９]){{5}}")
-_SPOKEN = re.compile(r"[零〇○一二三四五六七八九](?:[ \-－]?[零〇○一二三四五六七八九]){7,}")
+_SPOKEN = re.compile(r"[零〇○一二三四五六七八九](?:[ \-－\n]?[零〇○一二三四五六七八九]){7,}")
 _AROUND = 32
 
 
@@ -153,27 +163,30 @@ _WORDS = {
     "passport": f"護照|{_ascii('passport')}",
     "line": f"{_ascii('LINE')}[ 的]?(?:{_ascii('ID')}|帳號)",
     "tax": f"統編|統一編號|營利事業(?:統一)?|稅籍|扣繳單位|{_ascii('tax(?: id)?|VAT|UBN|BAN')}",
-    "mobile": f"手機|行動電話|門號|簡訊|{_ascii('cell|mobile|whatsapp')}",
+    "medical": f"病歷(?:表|卡)?(?:號碼?|編號)|{_ascii('MRN|chart no|medical record(?: no)?')}",
+    "policy": f"(?:保單|保險[單證])(?:號碼?|編號|字號)|{_ascii('policy(?: no| number)')}",
+    "mobile": f"手機|行動(?:電話)?|門號|簡訊|{_ascii('cell|mobile|whatsapp')}",
     "phone": f"電話|市話|專線|總機|傳真|聯[絡繫]|來電|[撥打洽電]|{_ascii('TEL|FAX|phone|call')}",
     "card": f"信用卡|金融卡|簽帳卡|卡號|刷卡|卡片|{_ascii('VISA|Mastercard|JCB|AMEX|credit|debit|card')}",
-    "bank": "帳[號戶]|戶頭|匯[款到至入給]|轉[帳入]|存[摺簿]|薪轉|受款|劃撥|局號|銀行|郵局|分行|農會|信用合作社"
-    f"|{_ascii('bank|account|IBAN')}",
+    "bank": "帳[號戶]|戶頭|匯[款到至入給]|(?<!外)匯(?=[ :]*$)|轉[帳入]|存[摺簿]|薪轉|受款|劃撥|局號"
+    f"|銀行|郵局|分行|農會|信用合作社|{_ascii('bank|account|IBAN')}",
     "ip": f"位址|{_ascii('IP|IPv4|IPv6|address|host|ping|ssh|DNS')}|主機|伺服器|來源|連線|連入",
 }
 _OTHER = (
-    "訂單|單號|序列?號|流水號|編號|貨號|料號|批號|票號|書號|型號|機號|案號|文號|字號|學號|工號|發票|國際標準書號|版本?|雜湊"
+    "訂單|單號|序列?號|流水號|編號|貨號|料號|批號|票號|書號|型號|機號|案號|文號|字號|學號|工號|發票|包裹|出貨|掛號信?|快遞|代碼|保固|驗證|統計|型錄|國際標準書號|版本?|雜湊"
     "|座標|章節|韌體|驅動|套件|[經緯]度|[東西]經|[南北]緯|專利|郵遞區號|[代條兌換驗證識別色]碼|代號|追蹤|字?第$"
     "|單(?=[ :是為]{0,3}$)|==|[#]$|"
     + _ascii(
-        "ISBN|ISSN|DOI|EAN|UPC|ver|version|v|commit|hash|sha|md5|GPS|order|invoice|serial|tracking|SKU|model|build"
-        "|release|rev|issue|PR"
+        "ISBN|ISSN|DOI|EAN|UPC|ver|version|v|commit|hash|sha|md5|GPS|SKU|model|release|rev|issue|PR|epoch|timestamp|millis|ts"
+        "|(?:order|invoice|serial|tracking|trace|request|session|transaction|product|item|build|ticket|batch|case|shipment)"
+        "(?:[ _-]?(?:id|no|number|num|code))?"
     )
 )
 _SUFFIX = "(?:統一)?(?:編號|號碼|字號|卡號|號)?(?: (?:no|number)(?![A-Za-z]))?"
 _GROUPS = [f"(?P<{name}>(?:{words.lower()}){_SUFFIX})" for name, words in _WORDS.items()]
 _LABEL = re.compile("|".join([*_GROUPS, f"(?P<other>{_OTHER.lower()})"]))
 _GAP = re.compile(r"[^0-9\n]*\n?[^0-9\n]*|[0-9A-Z\s、,/及和與跟或;.\-]*")
-_SHORT_GAP = re.compile(r"[^0-9\n到至給由向請撥打洽寄傳]{0,5}")
+_SHORT_GAP = re.compile(r"[^0-9\n到至給由向請撥打洽寄傳]{0,5}|升級[到至]v? ?")
 _MEASURED = re.compile(
     r" ?(?:元|圓|塊|人[次份數]?|[次公]噸|噸|次|萬|億|美[元金]|日圓|歐元|[%]|公[斤里尺]|個|筆|票|股|張|點)"
 )
@@ -200,17 +213,36 @@ def _named(before: str) -> tuple[str, bool]:
     return label, near
 
 
-def _number(view: _View, start: int, end: int) -> _Number:
+def _number(view: _View, start: int, end: int, named: dict[int, tuple[str, bool]]) -> _Number:
+    """`named` keeps the word before a place, which several shapes may begin at."""
     before = view.text[max(0, start - 26) : start]
+    if start not in named:
+        named[start] = _named(before)
     text = view.text[start:end]
     value = re.sub(r"[^0-9A-Za-z]", "", text)
-    return _Number(text, value, *_named(before), before, view.text[end : end + 12])
+    return _Number(text, value, *named[start], before, view.text[end : end + 12])
+
+
+_ATTACHED = re.compile(
+    r"(?<![A-Za-z0-9])(?:tel|fax|phone|mobile|cell|no|id|card|visa|line|[tmfpeho])[.]?\Z", re.IGNORECASE
+)
 
 
 def _torn(number: _Number) -> bool:
     """Whether the candidate is a piece of something longer: a code, a decimal, a date."""
-    behind = re.match(r"-[0-9A-Za-z]|\.[0-9]|[0-9A-Za-z]", number.after)
-    return bool(behind or re.search(r"[0-9][-./]$|[A-Za-z][-.]$|[0-9A-Za-z.$]$", number.before))
+    if re.match(r"-[0-9A-Za-z]|\.[0-9]|[0-9A-Za-z]", number.after):
+        return True
+    before = _ATTACHED.sub("", number.before)
+    return bool(re.search(r"[0-9][-./]\Z|[A-Za-z][-.]\Z|[0-9A-Za-z.$]\Z", before))
+
+
+def _card_torn(number: _Number) -> bool:
+    """A card with separators may stand in a row of other groups: torn is what a group of four goes on with."""
+    if not re.search(r"[^0-9]", number.text):
+        return _torn(number)
+    behind = re.match(r"-(?:[0-9]{4}(?![0-9])|[A-Za-z])|\.[0-9]|[0-9A-Za-z]", number.after)
+    before = _ATTACHED.sub("", number.before)
+    return bool(behind or re.search(r"(?:(?<![0-9])[0-9]{4}|[A-Za-z])-\Z|[0-9A-Za-z.$]\Z", before))
 
 
 def _score(number: _Number, *labels: str) -> tuple[float, str]:
@@ -244,15 +276,16 @@ _AREAS |= {"82": (6,), "826": (5,), "836": (5,), "89": (6,)}
 
 
 def _landline(number: _Number) -> _Judged:
-    digits = re.sub(r"[^0-9]", "", re.split(r"#|ext|轉|分機", number.text, flags=re.IGNORECASE)[0])
-    abroad = digits.startswith("886") or digits.startswith("00886")
+    digits = re.sub(r"[^0-9]", "", re.split(r"#|ext|轉|分機|x", number.text, flags=re.IGNORECASE)[0])
+    said, abroad = number.label in ("phone", "mobile") and number.near, re.match(r"(?:\+|00)?\(?\+?886", number.text)
     digits = re.sub(r"^(?:00)?886", "", digits).removeprefix("0") if abroad else digits.removeprefix("0")
     split = any(len(digits) - len(area) in _AREAS.get(area, ()) for area in (digits[:1], digits[:2], digits[:3]))
     if not split or (number.label not in ("", "phone", "mobile", "ip") and number.near):
         return None
-    if number.label in ("phone", "mobile") and number.near:
+    if said:
         return 0.9, "area code, length and label"
-    return (0.7, "area code, length and separators") if abroad or re.match(r"\(|0[0-9]+[-) ]", number.text) else None
+    plain = re.match(r"\(|0[0-9]+[-) .]|(?:\+|00|\(\+)|886[-) ]", number.text)
+    return (0.7, "area code, length and separators") if plain else None
 
 
 def _local(number: _Number) -> _Judged:
@@ -264,6 +297,30 @@ def _card(number: _Number) -> _Judged:
     if said_else or not identifiers.payment_card(number.value):
         return None
     return _score(number, "card")
+
+
+_MOVED = re.compile(
+    r"(?:匯款|匯[到至入給]|轉[帳入]|存入|銀行|郵局|分行|農會|信用合作社)[^帳戶號]{0,8}[,|\t，][^帳戶號]*\Z"
+)
+
+
+def _bank(number: _Number) -> _Judged:
+    """A row of a statement (跨行轉帳,1384965549) tells an amount, not an account."""
+    said = number.label == "bank" and number.near and not _MOVED.search(number.before)
+    day = re.fullmatch(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])", number.value)
+    return (0.9, "length and label") if said and not day and 8 <= len(number.value) <= 17 else None
+
+
+def _record(label: str) -> Callable[[_Number], _Judged]:
+    beside = re.compile(
+        rf"(?:{_WORDS[label].lower()}){_SUFFIX}[\s:=#.|*\"'「」()\[\]【】為是碼]*(?:no\.?|number)?[\s:=#.|]*\Z"
+    )
+
+    def judge(number: _Number) -> _Judged:
+        said = number.label == label and beside.search(number.before.lower())
+        return (0.92, "form and label") if said and sum(map(str.isdigit, number.value)) >= 5 else None
+
+    return judge
 
 
 def _labelled(label: str, length: range, behind: str = "") -> Callable[[_Number], _Judged]:
@@ -293,65 +350,141 @@ def _certificate(number: _Number) -> _Judged:
 
 
 _AREA = "(?:826|836|82|89|37|49|[2-8])"
-_NUMBERS: list[tuple[str, re.Pattern[str], Callable[[_Number], _Judged]]] = [
-    (
+_EXTENSION = r"(?:#|轉(?:分機)?|分機|ext\.?|x(?=[0-9]))[ :]{0,2}[0-9]{1,6}"
+_GAP4 = r"(?:[ .\-/]{0,2})"
+_CODE = r"[A-Za-z]{0,4}-?[0-9]{3,15}(?:-[0-9A-Za-z]{1,8}){0,3}|[A-Za-z0-9]{6,20}(?:-[0-9A-Za-z]{1,6}){0,2}"
+
+
+class _Shape(NamedTuple):
+    """A type of number: how it is written, what judges a candidate, and what tells it from a piece of a longer one."""
+
+    type: str
+    pattern: re.Pattern[str]
+    judge: Callable[[_Number], _Judged]
+    torn: Callable[[_Number], bool] = _torn
+
+
+_NUMBERS = [
+    _Shape(
         "national-id",
-        re.compile(r"[A-Za-z][ -]?[12](?:[ -]?[0-9]){8}"),
+        re.compile(r"[A-Za-z][ -]{0,2}[12](?:[ -]{0,2}[0-9]){8}"),
         lambda number: _identity(number, identifiers.national_id),
     ),
-    (
+    _Shape(
         "resident-id",
-        re.compile(r"[A-Za-z](?:[ -]?[89]|[A-Da-d])(?:[ -]?[0-9]){8}"),
+        re.compile(r"[A-Za-z](?:[ -]?[89]|[A-Da-d])(?:[ -]{0,2}[0-9]){8}"),
         lambda number: _identity(number, identifiers.resident_id),
     ),
-    ("citizen-certificate", re.compile(r"[A-Za-z]{2}[0-9]{14}"), _certificate),
-    ("passport", re.compile(r"[A-Za-z]{0,2}[0-9]{7,9}"), _labelled("passport", range(8, 10), " ?號?的?護照")),
-    ("health-card", re.compile(r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}"), _health),
-    ("tax-id", re.compile(r"[0-9]{8}"), _tax),
-    (
+    _Shape("citizen-certificate", re.compile(r"[A-Za-z]{2}(?: ?[0-9]){14}"), _certificate),
+    _Shape(
+        "passport",
+        re.compile(r"(?:[A-Za-z]{1,2} ?)?[0-9](?: ?[0-9]){6,8}"),
+        _labelled("passport", range(8, 10), " ?號?的?護照"),
+    ),
+    _Shape("health-card", re.compile(r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}|[0-9](?: ?[0-9]){11}"), _health),
+    _Shape("tax-id", re.compile(r"[0-9]{8}|[0-9](?: ?[0-9]){7}|[0-9]{4}-[0-9]{4}"), _tax),
+    _Shape("medical-record", re.compile(_CODE), _record("medical")),
+    _Shape("policy-number", re.compile(_CODE), _record("policy")),
+    _Shape(
         "mobile",
         re.compile(
-            r"(?:0|(?:\+|00)?886[ \-]{0,2}(?:\(0\)|0)?)[ -]?9(?:[ .\-]{0,2}[0-9]){8}"
-            r"|\(09[0-9]{2}\)(?:[ .\-]{0,2}[0-9]){6}"
+            r"(?:0|(?:\(\+?886\)|(?:\+|00)?886)[ \-]{0,2}(?:\(0\)|0)?)[ -]?9(?:[ .\-/_]{0,2}[0-9]){8}"
+            r"|\(0 ?9 ?[0-9] ?[0-9] ?\)(?:[ .\-]{0,2}[0-9]){6}"
         ),
         _mobile,
     ),
-    (
+    _Shape(
         "landline",
         re.compile(
-            rf"(?:\(0{_AREA}\)|0{_AREA}|(?:\+|00)886[ )\-]{{0,2}}(?:\(?0?\)?){_AREA})"
-            r"[ -]{0,3}[0-9]{2,4}[ -]{0,3}[0-9]{3,4}(?:[0-9]{2})?"
-            r"(?:,? ?(?:#|轉|分機|ext\.?)[ :]?[0-9]{1,6})?",
+            rf"(?:\(0{_AREA}\)|0{_AREA}|(?:\(\+?886\)|(?:\+|00)?886)[ )\-]{{0,2}}(?:\(?0?\)?)-?(?:\({_AREA}\)|{_AREA}))"
+            r"[ .\-]{0,3}[0-9]{2,4}[ .\-]{0,3}[0-9]{3,4}(?:[0-9]{2})?"
+            rf"(?:[,;]? ?(?:\( ?{_EXTENSION} ?\)|{_EXTENSION}))?",
             re.IGNORECASE,
         ),
         _landline,
     ),
-    ("landline", re.compile(r"[2-8][0-9]{2,3}-[0-9]{4}"), _local),
-    (
+    _Shape("landline", re.compile(r"[2-8][0-9]{2,3}-[0-9]{4}"), _local),
+    _Shape(
         "credit-card",
-        re.compile(r"[0-9]{4}([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{4}|3[0-9]{3}([ -]?)[0-9]{6}\2[0-9]{4,5}|[0-9]{13,19}"),
+        re.compile(
+            rf"[0-9]{{4}}{_GAP4}[0-9]{{4}}{_GAP4}[0-9]{{4}}{_GAP4}[0-9]{{4}}(?:{_GAP4}[0-9]{{3}}(?![0-9]))?"
+            rf"|3[0-9]{{3}}{_GAP4}[0-9]{{6}}{_GAP4}[0-9]{{4,5}}|[0-9]{{13,19}}"
+        ),
         _card,
+        _card_torn,
     ),
-    (
+    _Shape(
+        "credit-card", re.compile(rf"[0-9]{{4}}{_GAP4}[0-9]{{4}}{_GAP4}[0-9]{{4}}{_GAP4}[0-9]{{4}}"), _card, _card_torn
+    ),
+    _Shape(
+        "credit-card",
+        re.compile(r"[0-9](?: [0-9]){12,18}|(?=[0-9]+ [0-9]+(?![0-9 ]))[0-9](?: ?[0-9]){12,18}(?![0-9])"),
+        _card,
+        _card_torn,
+    ),
+    _Shape(
         "bank-account",
-        re.compile(r"(?:\([0-9]{3}\) ?)?[0-9](?:[ -]{0,1}[0-9]){7,16}"),
-        _labelled("bank", range(8, 18)),
+        re.compile(
+            r"(?:\([0-9]{3}\) ?|[0-9]{3} ?(?=[0-9]{10}))?"
+            r"(?:[0-9]{10,16}|[0-9](?:-?[0-9]){7,16}|[0-9]{2,7}(?:[ -][0-9]{1,8}){1,5})(?![0-9])"
+        ),
+        _bank,
     ),
 ]
 
 
 def _numbers(text: str) -> Iterator[Hit]:
-    """What has at least six digits: looked for only where digits stand."""
+    """What has at least six digits: looked for only where digits stand. Numbers that a line break cuts in two are
+    looked for afterwards, with the break read as a space."""
     for start, end in [*_around(text, _REGION), *_around(text, _SPOKEN)]:
         view = _view(text, start, end)
-        for type, pattern, judge in _NUMBERS:
-            for found in pattern.finditer(view.text):
-                number = _number(view, *found.span())
-                if _torn(number) or _MEASURED.match(number.after) or reserved(type, number.text):
-                    continue
-                judged = judge(number)
-                if judged:
-                    yield view.hit(type, *found.span(), *judged)
+        yield from _numbers_in(view)
+        joined = _joined(view)
+        if joined:
+            yield from (hit for hit in _numbers_in(joined) if "\n" in text[hit.start : hit.end] and _one(text, hit))
+
+
+def _numbers_in(view: _View) -> Iterator[Hit]:
+    named: dict[int, tuple[str, bool]] = {}
+    for type, pattern, judge, torn in _NUMBERS:
+        at = 0
+        while found := pattern.search(view.text, at):
+            number, at = _number(view, *found.span(), named), found.start() + 1
+            if torn(number) or _MEASURED.match(number.after) or reserved(type, number.text):
+                continue
+            judged = judge(number)
+            if judged:
+                at = found.end()
+                yield view.hit(type, *found.span(), *judged)
+
+
+_BREAK = re.compile(r"(?<=[0-9A-Za-z\-])[ ]*\r?\n[ ]*(?=[\-0-9])|(?<=[)])\r?\n[ ]*(?=[0-9])")
+
+
+def _joined(view: _View) -> _View | None:
+    """The view with a space for every line break that digits stand around; None when there is none."""
+    pieces: list[str] = []
+    at: list[int] = []
+    done = 0
+    for cut in _BREAK.finditer(view.text):
+        pieces += [view.text[done : cut.start()], " "]
+        at += [*view.at[done : cut.start()], view.at[cut.start()]]
+        done = cut.end()
+    if not pieces:
+        return None
+    return _View("".join([*pieces, view.text[done:]]), [*at, *view.at[done:]])
+
+
+def _one(text: str, hit: Hit) -> bool:
+    """Whether a number over a line break is one: two lines that are numbers of their own are none."""
+    if hit.score >= 0.9 and hit.type not in ("bank-account", "medical-record", "policy-number"):
+        return True
+    first, second = re.split(r"\s*\n\s*", text[hit.start : hit.end], maxsplit=1)
+    return (
+        hit.type in ("national-id", "resident-id", "mobile", "credit-card")
+        or first.endswith("-")
+        or second.startswith("-")
+    )
 
 
 # --- what a word announces ----------------------------------------------------------------------------------------
@@ -359,17 +492,14 @@ def _numbers(text: str) -> Iterator[Hit]:
 
 @dataclass(frozen=True)
 class _Announced:
-    """A type that follows a word: `hints` are looked for first, cheaply; then `label`, and `value` behind it."""
+    """A type that follows a word: `label`, and `value` behind it."""
 
     type: str
-    hints: tuple[str, ...]
     label: re.Pattern[str]
     value: re.Pattern[str]
     more: re.Pattern[str] = re.compile(r" ?[、,/及和與] ?")
 
     def __call__(self, text: str) -> Iterator[Hit]:
-        if not any(hint in text for hint in self.hints):
-            return
         for label in self.label.finditer(text):
             view = _view(text, label.end(), min(len(text), label.end() + 80))
             at = 0
@@ -389,19 +519,16 @@ _PLATES = (
 )
 _plate = _Announced(
     "plate",
-    ("車牌", "車號", "牌照"),
     re.compile("車牌|車號|牌照"),
     re.compile(rf"[^0-9A-Za-z\n。;,]{{0,8}}(?P<value>(?i:{_PLATES}))(?![0-9A-Za-z]|-[0-9A-Za-z])"),
 )
 _vehicle = _Announced(
     "plate",
-    ("機車", "汽車", "車輛", "轎車", "客車", "貨車"),
-    re.compile("機車|汽車|車輛|轎車|客車|貨車"),
+    re.compile("(?:機車|汽車|車輛|轎車|客車|貨車)(?=[ :：]{0,2}[A-ZＡ-Ｚ])"),
     re.compile(r"[ :]{0,2}(?P<value>[A-Z]{3}-[0-9]{4})(?![0-9A-Za-z]|-[0-9A-Za-z])"),
 )
 _carrier = _Announced(
     "carrier-barcode",
-    ("載具", "手機條碼"),
     re.compile(r"手機條碼|載具"),
     re.compile(r"[^0-9A-Za-z/\n。]{0,12}(?P<value>/[0-9A-Z+.\-]{7})(?![0-9A-Za-z+\-/])"),
 )
@@ -430,8 +557,8 @@ def _lines(text: str) -> Iterator[Hit]:
 # --- birth dates --------------------------------------------------------------------------------------------------
 
 _BIRTH = re.compile(
-    r"[出生誕DdBb](?:(?P<before>(?<=出)生(?:年月日|日期)?[於在]?|(?<=生)日|(?<![產發衍孳再學先後醫誕]生)(?<=生)於"
-    r"|(?<=[Dd])ate of [Bb]irth|(?<=[Bb])irth ?(?:date|day)|(?<=D)OB|(?<=[Bb])orn(?: on)?)"
+    r"[出生誕DdBb](?:(?P<before>(?<=出)生(?:年月日|日期|年次)?[於在]?|(?<=生)日(?:期)?|(?<![產發衍孳再學先後醫誕]生)(?<=生)於"
+    r"|(?<=[Dd])ate of [Bb]irth|(?<=[Bb])irth[ _-]?(?:[Dd]ate|day)|(?<=d)ob(?![a-z])|(?<=D)OB|(?<=[Bb])orn(?: on)?)"
     r"|(?<=[日號0-9 ][出誕])(?P<after>生)|(?<=[日號0-9 ]生)(?P<alive>(?=[\s，。、；,;）)】]|$|於)))"
 )
 
@@ -441,7 +568,10 @@ def _birth(text: str) -> Iterator[Hit]:
         if label["before"]:
             view = _view(text, label.end(), min(len(text), label.end() + 40))
             found = identifiers.DATE.search(view.text)
-            if found and re.fullmatch(r"[\s:是為於在|*()\[\]【】「」]{0,6}", view.text[: found.start()]):
+            if found and re.fullmatch(
+                r"(?:\((?:西元|民國|西曆)[^()0-9]{0,6}\))?[\s:=是為於在|*()\[\]【】「」\"']{0,8}",
+                view.text[: found.start()],
+            ):
                 yield from _birth_at(view, found)
         if label["before"] and "生" not in label[0]:
             continue
@@ -453,7 +583,7 @@ def _birth(text: str) -> Iterator[Hit]:
 
 def _birth_at(view: _View, found: re.Match[str]) -> Iterator[Hit]:
     start = found.start() + len(found[0]) - len(found[0].lstrip())
-    torn = re.match(r"[0-9]", view.text[found.end() :]) or re.search(r"[0-9]$", view.text[: found.start()])
+    torn = re.match(r"[0-9]", view.text[found.end() :]) or re.search(r"[0-9]\Z", view.text[: found.start()])
     if not torn and identifiers.birth_date(found[0]) and not reserved("birth-date", found[0]):
         yield view.hit("birth-date", start, found.end(), 0.85, "date and label")
 
@@ -525,67 +655,76 @@ def _address(found: re.Match[str], low: int, after: str) -> Hit | None:
 
 # --- names --------------------------------------------------------------------------------------------------------
 
-_STRONG = "先生|小姐|女士"
-_WEAK = (
-    "太太|夫人|同學|老師|醫師|醫生|律師|教授|博士|經理|主任|校長|院長|店長|護理師|會計師|建築師|組長|課長|專員"
-    "|學長|學姊"
-)
-_TITLE = re.compile(f"{_STRONG}|{_WEAK}")
-_ROLES = """
-姓名 聯絡人 連絡人 聯繫人 收件人 寄件人 取件人 收貨人 申請人 負責人 承辦人 代理人 監護人 病人 病患 患者 持卡人 戶名
-受款人 立書人 立約人 被保險人 要保人 受益人 家長 訂購人 買受人 代表人 投保人 當事人 報名人 客戶 會員 學生 員工 業主 房東
-房客 Name name
-"""
-_NAMED = re.compile(
-    f"我叫|名叫|(?:{'|'.join(_ROLES.split())})" + r"(?:姓名)?[ \u3000]?(?:[】\])）」][:：]?|[:：])[ \u3000]?"
-)
-_EDGE = frozenset("由向與和及請找給叫讓對跟為是的於在問同替見被把當訪有任邀洽蒙謝")
-
-
-def _name_at(text: str, end: int, strong: bool) -> tuple[int, int] | None:
-    """The name that ends at `end`, before a title; None when what stands there is no name."""
-    for length in (4, 3, 2):
-        start = end - length
-        name = text[max(0, start) : end]
-        if start < 0 or not _is_name(name):
-            continue
-        thanks = text[max(0, start - 2) : start] in NOT_NAMES
-        edge = thanks or start == 0 or not "\u4e00" <= text[start - 1] <= "\u9fff" or text[start - 1] in _EDGE
-        within = not thanks and text[max(0, start - 1) : start + 1] in NOT_NAMES
-        if within or (not edge and (length == 2 or not strong)):
-            continue
-        return start, end
-    return None
-
-
-def _is_name(name: str) -> bool:
-    two = name[:2] in TWO_SURNAMES
-    if not two and (len(name) == 4 or name[0] not in SURNAMES):
-        return False
-    given = name[2:] if two else name[1:]
-    if not 1 <= len(given) <= 2 or not all("\u4e00" <= character <= "\u9fff" for character in given):
-        return False
-    return name[:2] not in NOT_NAMES and not set(given) & GIVEN_NOT and given not in NOT_NAMES
-
 
 def _names(text: str) -> Iterator[Hit]:
-    for title in _TITLE.finditer(text):
-        span = _name_at(text, title.start(), title[0] in _STRONG)
-        if span and not reserved("name", text[slice(*span)]):
-            yield Hit("name", *span, 0.7 if title[0] in _STRONG else 0.6, "surname and title")
-    for label in _NAMED.finditer(text):
-        for length in (4, 3, 2):
-            name = text[label.end() : label.end() + length]
-            after = text[label.end() + length : label.end() + length + 3]
-            ends = not after or not "\u4e00" <= after[0] <= "\u9fff" or _TITLE.match(after)
-            if len(name) == length and ends and _is_name(name) and not reserved("name", name):
-                yield Hit("name", label.end(), label.end() + length, 0.8, "surname and label")
-                break
+    for start, end, score, why in names(text):
+        if not reserved("name", text[start:end]):
+            yield Hit("name", start, end, score, why)
+
+
+_PERSONAL = ("national-id", "resident-id", "mobile", "landline", "birth-date")
+
+
+def _beside(text: str, found: list[Hit]) -> list[Hit]:
+    numbers = [hit for hit in found if hit.type in _PERSONAL]
+    return [
+        Hit("name", *one)
+        for hit in numbers
+        for one in beside(text, hit.start, hit.end)
+        if not reserved("name", text[one[0] : one[1]])
+    ]
+
+
+# --- columns ------------------------------------------------------------------------------------------------------
+
+_TABLES = ("|", "\t", ",", "／", "  ", "\u3000\u3000")
+_HEAD = re.compile(
+    "姓名|名字|本名|[人者員師長友戶方生]$|家長|配偶|父親|母親|生日|出生|統編|統一編號|帳[號戶]|護照|病歷|保單|保險單|電話|手機|聯絡|行動"
+    "|賴|載具|手機條碼|車牌|車號|身[分份]證|居留證|證號|健保卡|信用卡|卡號|憑證"
+    f"|{_ascii('name|birth(?:day|date| date)?|dob|tax id|account|passport|phone|mobile|tel|line(?: id)?|card|MRN')}",
+    re.IGNORECASE,
+)
+_HEAD_OTHER = re.compile(rf"(?:{_OTHER})$|(?:金額|數量|餘額|支出|收入|單價|總[計額價])", re.IGNORECASE)
+_OWN = re.compile("身[分份]證|居留證|統一編號|電話|手機|卡號|證號|帳號|護照|健保|病歷|保單")
+
+
+@lru_cache(maxsize=4096)
+def _is_head(cell: str) -> bool:
+    return bool(_HEAD.search(cell) or _HEAD_OTHER.search(cell))
+
+
+def _in_columns(text: str, found: list[Hit]) -> list[Hit]:
+    """`found` with what the headers of tables say: each cell is looked at as if its header stood before it, and what
+    stands under 訂單編號 or 金額 is nothing else."""
+    cells: list[Hit] = []
+    others: list[tuple[int, int]] = []
+    for head, start, end in columns(text, _is_head):
+        if _HEAD_OTHER.search(head) and not _OWN.search(head):
+            others.append((start, end))
+        elif end - start <= 80:
+            cells += _in_cell(text, head, start, end)
+    starts = [start for start, _ in others]
+    kept = []
+    for hit in found:
+        at = bisect_left(starts, hit.start + 1) - 1
+        if at < 0 or hit.end > others[at][1]:
+            kept.append(hit)
+    return kept + cells
+
+
+def _in_cell(text: str, head: str, start: int, end: int) -> Iterator[Hit]:
+    shown = f"{head}："
+    line = shown + text[start:end]
+    for scan in (_numbers, _plate, _carrier, _lines, _birth, _names):
+        for hit in scan(line):
+            if hit.start >= len(shown):
+                low, high = hit.start - len(shown) + start, hit.end - len(shown) + start
+                yield Hit(hit.type, low, high, hit.score, hit.why)
 
 
 # --- the net ------------------------------------------------------------------------------------------------------
 
-_MAIL_USER = re.compile(r"[A-Za-z0-9._%+\-]+$")
+_MAIL_USER = re.compile(r"[A-Za-z0-9._%+\-]+\Z")
 _MAIL_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9@])")
 _NOT_MAIL = re.compile(r"(?:png|jpe?g|gif|svg|webp|js|css|ts|py|md|json|html?|pdf)$", re.IGNORECASE)
 _IP4 = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9A-Za-z]|\.[0-9]|-[A-Za-z])")
@@ -614,7 +753,7 @@ def _plain(piece: str) -> str:
 
 def _addresses_of_machines(text: str) -> Iterator[Hit]:
     for tail in _IP4.finditer(text):
-        head = re.search(r"(?<![0-9A-Za-z.])[0-9]{1,3}$", text[max(0, tail.start() - 4) : tail.start()])
+        head = re.search(r"(?<![0-9A-Za-z.])[0-9]{1,3}\Z", text[max(0, tail.start() - 4) : tail.start()])
         if head:
             yield from _ip(text, tail.start() - len(head[0]), tail.end())
     done = 0
@@ -638,7 +777,7 @@ def _ip(text: str, start: int, end: int) -> Iterator[Hit]:
         doubtful = bool(version) or all(part < 20 for part in address.packed)
     else:
         doubtful = len([group for group in address.exploded.split(":") if group != "0000"]) < 3
-    torn = (label == "other" and near) or re.search(r"[A-Za-z]/$", before)
+    torn = (label == "other" and near) or re.search(r"[A-Za-z]/\Z|版本?[^0-9\n]{0,6}\Z", before)
     if not torn and (label == "ip" or not doubtful) and not reserved("ip", text[start:end]):
         yield Hit("ip", start, end, *((0.85, "form and label") if label == "ip" else (0.6, "form")))
 

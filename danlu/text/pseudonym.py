@@ -12,6 +12,7 @@ whether a value lies there, so that a stand-in is never taken for a person's dat
     IPv4, IPv6                 240.0.0.0/4 (RFC 1112), 100::/64 (RFC 6666)
     name                       a surname and two of the ten stems     birth date       in 1900
     plate, LINE, barcode, certificate    OIO-…, danlu-…, /000…, ZZ…
+    medical record, policy               MR-000…, PN-000…
 
 Known as never given: e-mail, payment card, both nets, landline, ids. For the others no list of what was given is
 public; they are unlikely. Two inputs can meet in one stand-in (a million of each kind; fewer for tax ids, names and
@@ -47,6 +48,8 @@ _RESERVED = {
     "name": re.compile(rf".[{_STEMS}]{{2}}"),
     "credit-card": re.compile(r"9.*"),
     "bank-account": re.compile(r"999-.*"),
+    "medical-record": re.compile(r"MR-000.*"),
+    "policy-number": re.compile(r"PN-000.*"),
     "plate": re.compile(r"OIO-.*"),
     "ip": re.compile(r"(?:2[45][0-9]|0|127)\..*|100::.*|::1?"),
 }
@@ -124,6 +127,8 @@ _MADE: dict[str, Callable[[int], str]] = {
     "name": _name,
     "credit-card": _card,
     "bank-account": lambda number: f"999-{_digits(number, 12)}",
+    "medical-record": lambda number: f"MR-000{_digits(number, 7)}",
+    "policy-number": lambda number: f"PN-000{_digits(number, 7)}",
     "plate": lambda number: f"OIO-{_digits(number, 4)}",
     "ip": lambda number: f"240.{number % 256}.{number // 256 % 256}.{number // 65536 % 256}",
 }

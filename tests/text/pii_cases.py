@@ -398,6 +398,8 @@ VALUES = {
     "bank-account": bank_account,
     "ip": ip,
     "name": name,
+    "medical-record": lambda rng: rng.choice([digits(rng, 7), digits(rng, 8), letters(rng, 1) + digits(rng, 8), f"{digits(rng, 7)}-{digits(rng, 1)}"]),
+    "policy-number": lambda rng: rng.choice([digits(rng, 10), letters(rng, 2) + digits(rng, 8), f"{digits(rng, 4)}-{digits(rng, 6)}", f"{letters(rng, 1)}{digits(rng, 9)}-{digits(rng, 2)}"]),
     "carrier-barcode": lambda rng: "/" + letters(rng, 7, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ+-."),
     "citizen-certificate": lambda rng: letters(rng, 2) + digits(rng, 14),
 }  # fmt: skip
@@ -448,6 +450,8 @@ LOOKALIKES = {
     "uuid": lambda rng: "-".join(hexes(rng, n) for n in (8, 4, 4, 4, 12)),
     "mac": lambda rng: ":".join(hexes(rng, 2) for _ in range(6)),
     "zip": lambda rng: digits(rng, rng.choice([3, 5, 6]), "123456789"),
+    "student": lambda rng: rng.choice([letters(rng, 1, "BRD") + digits(rng, 8), digits(rng, 9), digits(rng, 6)]),
+    "short": lambda rng: digits(rng, rng.choice([4, 5]), "123456789"),
 }  # fmt: skip
 
 
