@@ -23,7 +23,7 @@ from danlu.track import Track
 class Settings(BaseModel):
     """Base of every step's settings: unknown keys are refused, values are frozen, descriptions are the reference."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
