@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -46,7 +46,7 @@ def _integer(text: str) -> int:
 class _Loader(yaml.SafeLoader):
     """PyYAML's parser, with the core schema in place of its own words for plain scalars."""
 
-    yaml_implicit_resolvers: dict[str, list[Any]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
 
 
 for _kind, (_look, _) in _CORE.items():
