@@ -180,7 +180,7 @@ def _phi3() -> tuple[Any, Any, dict[str, Any], str | None]:
 def _gpt2() -> tuple[Any, Any, dict[str, Any], str | None]:
     from transformers import GPT2Config
 
-    named = {token: "<|endoftext|>" for token in ("bos_token", "eos_token", "unk_token")}
+    named = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
     return byte_level(None, None, ["<|endoftext|>"]), GPT2Config, named, None
 
 

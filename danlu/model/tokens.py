@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from danlu.errors import ModelError
 from danlu.model import border
-from danlu.model import border
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -13,20 +13,23 @@ Not covered: importance matrices and the formats that need one (IQ*), mixtures o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from danlu.artifact import Artifact, Draft
-from danlu.errors import GateError, nearest
+from danlu.errors import GateError, ModelError, nearest
 from danlu.extras import need
+from danlu.model.gguf import architecture_of, head_dim
 from danlu.registry import From, Settings, Step
 from danlu.track import Track
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from danlu.model.llama import LlamaFile
 
     Array = np.ndarray[Any, Any]
 
@@ -85,6 +88,19 @@ class Gguf(Step[GgufSettings]):
     Settings: ClassVar[type[GgufSettings]] = GgufSettings
     makes: ClassVar[str] = "gguf"
 
+    def foresee(self, model: str, root: str) -> None:
+        """An architecture, a tokenizer or a width that these formats do not have."""
+        from danlu.model import find
+        from danlu.model.load import load_config, load_tokenizer
+
+        folder = find.description(model, root)
+        if folder is None or (folder / find.VOCABULARY).is_file():  # a built-in model, which came from GGUF
+            return
+        config = load_config(folder)
+        architecture_of(config, model)
+        _check_widths(config, self.settings.formats, model)
+        check_vocabulary(load_tokenizer(folder), int(config["vocab_size"]), model)
+
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
         folder = inputs["model"].path
         licence = _licence(inputs["model"])
@@ -101,6 +117,57 @@ class Gguf(Step[GgufSettings]):
         out.table("GGUF files", ["format", "bytes", "bits per weight, all told"], rows)
 
 
+def _check_widths(config: Mapping[str, Any], formats: Sequence[str], where: str) -> None:
+    """ModelError when rows do not divide into the blocks of 32 weights that a quantized format has."""
+    quantized = [word for word in formats if word not in ("f32", "f16", "bf16")]
+    widths = {"hidden_size": config["hidden_size"], "intermediate_size": config["intermediate_size"]}
+    widths["attention heads x head_dim"] = config["num_attention_heads"] * head_dim(config)
+    for name, width in widths.items():
+        if quantized and width % 32:
+            raise ModelError(
+                f"rows of {width} ({name}) do not divide into the blocks of 32 of {', '.join(quantized)}",
+                where=where,
+                next="formats: [bf16], or another base model",
+            )
+
+
+def check_vocabulary(tokenizer: Any, size: int, where: str) -> None:
+    """Write a tokenizer alone as GGUF, with `size` tokens, and let llama.cpp read it: ModelError when there is no way
+    to write it, or when texts come out as other tokens."""
+    import tempfile
+
+    from danlu.model.llama import LlamaFile
+    from danlu.model.tokens import write_vocabulary_of
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vocabulary.gguf"
+        writer = need("gguf", "quant").GGUFWriter(path, "llama")
+        write_vocabulary_of(tokenizer, size, writer, where)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.close()
+        with LlamaFile(path) as opened:
+            other = _otherwise(tokenizer, opened)
+    if other:
+        raise ModelError(
+            f"llama.cpp reads texts as other tokens than this tokenizer, for example {other[0]!r}",
+            where=where,
+            next="take another base model (danlu model ls), or leave quant.gguf out of the recipe",
+        )
+
+
+def _otherwise(tokenizer: Any, opened: LlamaFile) -> list[str]:
+    """The probes that are other tokens in a GGUF file than in its tokenizer, its template's own texts among them."""
+    from danlu.model.template import text
+
+    probes = list(PROBES)
+    if tokenizer.chat_template:
+        turns = [{"role": "user", "content": PROBES[1]}, {"role": "assistant", "content": PROBES[3]}]
+        asked = [[{"role": "user", "content": probe}] for probe in PROBES]
+        probes += [text(tokenizer, turns), *(text(tokenizer, one, answer=True) for one in asked)]
+    return [p for p in probes if opened.tokenize(p, True) != tokenizer(p, add_special_tokens=False).input_ids]
+
+
 def _licence(model: Artifact) -> dict[str, str]:
     """What the file itself says of its licence: the terms of everything that went into the model."""
     parts = [model.licences[name] for name in sorted(model.licences)]
@@ -109,7 +176,7 @@ def _licence(model: Artifact) -> dict[str, str]:
 
 def write(folder: Path, target: Path, word: str, licence: Mapping[str, str], track: Track) -> int:
     """Write the model in `folder` as one GGUF file in the format `word`; returns how many parameters it has."""
-    from danlu.model.gguf import architecture_of, gguf_shape, gguf_tensor_name, read_config, rope_factors, to_gguf
+    from danlu.model.gguf import gguf_shape, gguf_tensor_name, read_config, rope_factors, to_gguf
     from danlu.model.llama import quantize_rows
 
     gguf = need("gguf", "quant")
@@ -204,7 +271,7 @@ def _product(shape: tuple[int, ...]) -> int:
 
 
 def _write_metadata(writer: Any, folder: Path, config: dict[str, Any], word: str, licence: Mapping[str, str]) -> None:
-    from danlu.model.gguf import architecture_of, context_length, metadata_fields
+    from danlu.model.gguf import context_length, metadata_fields
 
     prefix = writer.arch
     writer.add_string("general.type", "model")
@@ -223,7 +290,7 @@ def _write_metadata(writer: Any, folder: Path, config: dict[str, Any], word: str
 
 def _write_rope(writer: Any, config: dict[str, Any]) -> None:
     """Head sizes and rotary positions. Llama 3's stretching is a tensor (`rope_factors`), not metadata."""
-    from danlu.model.gguf import GEMMA3_LOCAL_THETA, head_dim, rope_parameters
+    from danlu.model.gguf import GEMMA3_LOCAL_THETA, rope_parameters
 
     prefix, width = writer.arch, head_dim(config)
     rope = rope_parameters(config)["full_attention"]
@@ -277,16 +344,11 @@ def check(folder: Path, path: Path) -> None:
 
     from danlu.model.llama import LlamaLogits
     from danlu.model.load import load_tokenizer
-    from danlu.model.template import stop_tokens, text
+    from danlu.model.template import stop_tokens
 
     tokenizer = load_tokenizer(folder)
-    probes = list(PROBES)
-    if tokenizer.chat_template:
-        turns = [{"role": "user", "content": PROBES[1]}, {"role": "assistant", "content": PROBES[3]}]
-        asked = [[{"role": "user", "content": probe}] for probe in PROBES]
-        probes += [text(tokenizer, turns), *(text(tokenizer, one, answer=True) for one in asked)]
     with LlamaLogits(path, n_ctx=32) as opened:
-        other = [p for p in probes if opened.tokenize(p, True) != tokenizer(p, add_special_tokens=False).input_ids]
+        other = _otherwise(tokenizer, opened)
         figures = {
             "texts_tokenized_otherwise": float(len(other)),
             "template_differs": float((opened.metadata("tokenizer.chat_template") or None) != tokenizer.chat_template),

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from danlu.artifact import Artifact, Draft
-from danlu.errors import DataError, ModelError
+from danlu.errors import DataError, ModelError, nearest
 from danlu.records import Drop, Example, Message, read_jsonl, write_jsonl
 from danlu.registry import From, ModelName, Step
 from danlu.track import Track
@@ -38,7 +38,8 @@ class SftSettings(LoopSettings):
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout before the adapter's first matrix."""
     targets: list[str] | Literal["all-linear"] = "all-linear"
-    """Names of the linear layers that get an adapter; all-linear is every one but the output head."""
+    """Names of the linear layers that get an adapter (q_proj, for example); all-linear is every one but the output
+    head."""
     max_tokens: int = Field(1024, ge=8)
     """Longest example; longer ones are dropped, counted and kept in dropped.jsonl."""
 
@@ -49,12 +50,28 @@ class Sft(Step[SftSettings]):
     Settings: ClassVar[type[SftSettings]] = SftSettings
     makes: ClassVar[str] = "adapter"
 
+    def foresee(self, model: str, root: str) -> None:
+        """A tokenizer larger than the embedding, targets that are no layers, and a model without a template."""
+        from danlu.model import find, load
+
+        folder = find.description(model, root)
+        if folder is None:
+            return
+        load.check_vocabulary(folder)
+        if shapes := find.tensor_shapes(folder):
+            check_targets(linear_layers(shapes), self.settings.targets, model)
+        if not self.settings.template and not load.has_template(folder):
+            raise ModelError(
+                "the tokenizer has no chat template", where=model, next="name one: --set STEP.template=alpaca"
+            )
+
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
         from danlu.model import find, load
         from danlu.model.template import ensure_template
 
         settings = self.settings
         folder = find.locate(settings.model, track=track)
+        self.foresee(settings.model, ".")  # the plan could not, where the model was not on this machine yet
         tokenizer = load.load_tokenizer(folder)
         if settings.template:
             ensure_template(tokenizer, settings.template)
@@ -97,6 +114,34 @@ def encode(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> tupl
         else:
             kept.append(one)
     return kept, drops
+
+
+_NOT_LINEAR = ("embed_tokens", "wte", "wpe", "lm_head")
+
+
+def linear_layers(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The full names of the linear layers among weights with these names and shapes, without embeddings and head."""
+    matrices = (name.removesuffix(".weight") for name, shape in shapes.items() if len(shape) == 2)
+    return [name for name in matrices if name.split(".")[-1] not in _NOT_LINEAR]
+
+
+def check_targets(layers: Sequence[str], targets: Sequence[str] | str, where: str) -> None:
+    """ModelError for a target that none of `layers` is called (peft passes over it in silence), and for the output
+    head and embeddings, which stay as they are."""
+    names = sorted({layer.split(".")[-1] for layer in layers})
+    known = f"choose from {', '.join(names)}, or all-linear"
+    if not targets:
+        raise ModelError("targets names no layer", where=where, next=known)
+    for word in [] if isinstance(targets, str) else targets:
+        if any(layer == word or layer.endswith(f".{word}") for layer in layers):
+            continue
+        frozen = word.split(".")[-1] in _NOT_LINEAR
+        why = (
+            "is the output head or an embedding, which are not trained"
+            if frozen
+            else "is no linear layer of this model"
+        )
+        raise ModelError(f"targets: {word!r} {why}", where=where, nearest=nearest(word, names), next=known)
 
 
 def check_stop(model: Any, tokenizer: Any, limit: float = 0.98) -> None:
