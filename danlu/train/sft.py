@@ -66,23 +66,20 @@ class Sft(Step[SftSettings]):
             )
 
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
-        from danlu.model import find, load
-        from danlu.model.template import ensure_template
+        from danlu.model import find, load, template
 
         settings = self.settings
         folder = find.locate(settings.model, track=track)
         self.foresee(settings.model, ".")  # the plan could not, where the model was not on this machine yet
         tokenizer = load.load_tokenizer(folder)
         if settings.template:
-            ensure_template(tokenizer, settings.template)
+            template.ensure_template(tokenizer, settings.template)
         examples = list(read_jsonl(inputs["data"].file("train.jsonl"), Example))
-        encoded, drops = encode(examples, tokenizer, settings.max_tokens)
-        if not encoded:
-            raise DataError(
-                f"none of {len(examples)} examples is left to train on: {dict(Counter(d.reason for d in drops))}",
-                where=str(inputs["data"].path),
-                next="raise max_tokens, or look at the examples that data.instruct made",
-            )
+        template.stop_tokens(tokenizer)  # what is wrong with every conversation is no matter of the examples
+        kept, drops = encode(examples, tokenizer, settings.max_tokens)
+        if not kept:
+            raise _nothing(examples, drops, str(inputs["data"].path))
+        encoded = [one for made in kept for one in made]
         model = load.load_model(folder)
         check_stop(model, tokenizer)
         model = adapted(model, settings)
@@ -93,26 +90,50 @@ class Sft(Step[SftSettings]):
         save_adapter(model, tokenizer, settings, find.fingerprint(settings.model, "."), out)
         out.licences[settings.model] = find.licence(settings.model, ".")
         write_jsonl(out.file("dropped.jsonl"), drops)
-        report(out, history, encoded, examples, drops)
+        report(out, history, kept, examples, drops)
 
 
-def encode(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> tuple[list[Encoded], list[Drop]]:
-    """Examples → tokens with the model's own chat template; what is too long or teaches nothing is dropped."""
+def _nothing(examples: Sequence[Example], drops: Sequence[Drop], where: str) -> DataError:
+    reasons = Counter(drop.reason for drop in drops)
+    first = f"; {drops[0].id}: {drops[0].detail}" if drops else ""
+    advice = {
+        "too-long": "raise max_tokens",
+        "template-refused": "change such conversations, or train with a named template: --set STEP.template=alpaca",
+        "tool-call": "give examples without tools",
+    }
+    most = reasons.most_common(1)[0][0] if reasons else ""
+    return DataError(
+        f"none of {len(examples)} examples is left to train on: {dict(reasons)}{first}",
+        where=where,
+        next=advice.get(most, "look at the examples that the split holds: danlu show RECIPE"),
+    )
+
+
+def encode(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> tuple[list[list[Encoded]], list[Drop]]:
+    """Examples → the sequences of each with the model's own chat template (one, or one an answer where the template
+    rewrites earlier answers). What is too long, teaches nothing or is refused by the template is dropped."""
     from danlu.model import template
 
-    kept, drops = [], []
+    kept: list[list[Encoded]] = []
+    drops: list[Drop] = []
     for example in examples:
         if example.tools or any(message.tool_calls or message.role == "tool" for message in example.messages):
             detail = "the template writes no tools and no calls"
             drops.append(Drop(id=example.id, source=example.document, reason="tool-call", detail=detail))
             continue
-        one = Encoded(*template.encode(tokenizer, example.messages))
-        reason = "too-long" if len(one.ids) > max_tokens else "nothing-to-learn" if one.weight == 0 else ""
+        try:
+            made = [Encoded(*sequence) for sequence in template.sequences(tokenizer, example.messages)]
+        except template.Unwritten as error:
+            detail = error.problem.what
+            drops.append(Drop(id=example.id, source=example.document, reason="template-refused", detail=detail))
+            continue
+        longest, learnt = max(len(one.ids) for one in made), sum(one.weight for one in made)
+        reason = "too-long" if longest > max_tokens else "nothing-to-learn" if learnt == 0 else ""
         if reason:
-            detail = f"{len(one.ids)} tokens, {one.weight} of them trained"
+            detail = f"{longest} tokens, {learnt} of them trained"
             drops.append(Drop(id=example.id, source=example.document, reason=reason, detail=detail))
         else:
-            kept.append(one)
+            kept.append(made)
     return kept, drops
 
 
@@ -210,7 +231,7 @@ def save_adapter(model: Any, tokenizer: Any, settings: SftSettings, fingerprint:
 
 
 def report(
-    out: Draft, history: History, encoded: Sequence[Encoded], examples: Sequence[Example], drops: Sequence[Drop]
+    out: Draft, history: History, kept: Sequence[Sequence[Encoded]], examples: Sequence[Example], drops: Sequence[Drop]
 ) -> None:
     """The curve as JSONL and PNG, and where every token went."""
     with out.file("loss.jsonl").open("w", encoding="utf-8") as file:
@@ -218,7 +239,14 @@ def report(
             file.write(json.dumps({"step": number, **row}) + "\n")
     plot(history, out.file("loss.png"))
     out.image("Training loss (nats per trained token)", "loss.png")
-    out.funnel("train.sft", len(examples), len(encoded), dict(Counter(drop.reason for drop in drops)), "examples")
+    out.funnel("train.sft", len(examples), len(kept), dict(Counter(drop.reason for drop in drops)), "examples")
+    encoded = [one for made in kept for one in made]
+    if split := sum(len(made) > 1 for made in kept):
+        out.text(
+            "Conversations in several sequences",
+            f"The template rewrites earlier answers: {split} conversations are trained as {len(encoded)} sequences in "
+            "all, one for each answer that a later prompt changes, each with the prompt that serving makes for it.",
+        )
     rows = [
         ["in the examples kept, one pass", sum(len(example.ids) for example in encoded)],
         ["of these, learnt (answers and stop tokens)", sum(example.weight for example in encoded)],
