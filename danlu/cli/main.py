@@ -14,6 +14,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from danlu.errors import DanluError, RecipeError, UsageError, nearest
@@ -93,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("danlu: interrupted", file=sys.stderr)
         return 130
     except DanluError as error:
+        _point_to_help(error, arguments)
         print(_told(error), file=sys.stderr)
         if "--json" in arguments:
             print(json.dumps(_as_json(error), ensure_ascii=False, indent=1))
@@ -104,7 +106,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     import danlu
+    from danlu.model.threads import wait_passively
 
+    wait_passively()
     parser = Parser(
         prog="danlu",
         description="Danlu 丹爐: from your documents to a tested, deployed Traditional-Chinese assistant.",
@@ -129,6 +133,13 @@ def _list_verbs(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(metavar="VERB", title="verbs")
     for name, help in VERBS.items():
         verbs.add_parser(name, help=help)
+
+
+def _point_to_help(error: DanluError, arguments: Sequence[str]) -> None:
+    """A misused verb without advice of its own points to that verb's help."""
+    verb = next((word for word in arguments if word in VERBS), None)
+    if verb and isinstance(error, UsageError) and error.problem.next == UsageError.advice:
+        error.problem = replace(error.problem, next=f"danlu {verb} --help")
 
 
 def _told(error: DanluError) -> str:

@@ -93,7 +93,8 @@ class Reading(Step[R]):
     MiB), `not-an-object`, `missing-field`, `wrong-type`, `empty`, `unknown-role`, `turn-order`, `no-answer`,
     `not-an-answer`, `same-answers`, `broken-tools`, `broken-tool-call`, `choices`, `reserved-field`, `duplicate` (the
     same words as an earlier record, by a 64-bit hash). A file whose format nobody knows counts as one record:
-    `unknown-format`, `other-kind`; so does a link that leads out of its folder: `link-outside`. A record whose id another record has gets a new one; the old one stays in `meta`.
+    `unknown-format`, `other-kind`; so does a link that leads out of its folder: `link-outside`. A record whose id
+    another record has gets a new one; the old one stays in `meta`.
     """
 
     record: type[Example] | type[Preference]

@@ -1,4 +1,4 @@
-"""What a tokenizer does to a text before it looks for tokens and llama.cpp does not: done where a text enters llama.cpp.
+"""What a tokenizer does to a text before it looks for tokens, and llama.cpp does not: done where a text enters it.
 
 Qwen's tokenizers bring a text to Unicode's form NFC; llama.cpp has no such step, so that an é written as e and a
 combining accent (as macOS writes file names) becomes other tokens than in training. The vocabulary of a GGUF file can

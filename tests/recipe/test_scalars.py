@@ -1,4 +1,4 @@
-"""Plain scalars of a recipe are those of YAML 1.2's core schema, and none becomes a number that it does not look like."""
+"""Plain scalars of a recipe are those of YAML 1.2's core schema, and only numbers become numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from danlu.recipe.source import Source, Unreadable, parse_value
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        *((word, word) for word in ("yes", "no", "on", "off", "Yes", "NO", "y", "n", "tRUE", "nUll", "none", "<<", "=")),
+        *((word, word) for word in ("yes", "no", "on", "off", "Yes", "NO", "y", "n", "tRUE", "nUll", "none", "<<")),
         *((word, word) for word in ("1:30", "1_000", "2024-05-01", "2024-05-01 10:00:00", "0b11", "1.2.3", "1,5")),
         *((word, word) for word in ("+", "-.", "0o8", "0x", "-0x1f", "1e", ".e1", "１２", "inf", "nan", "Infinity")),
         *((word, None) for word in ("~", "null", "Null", "NULL", "")),
