@@ -106,9 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     import danlu
-    from danlu.model.threads import wait_passively
 
-    wait_passively()
+    _wait_passively()
     parser = Parser(
         prog="danlu",
         description="Danlu 丹爐: from your documents to a tested, deployed Traditional-Chinese assistant.",
@@ -127,6 +126,13 @@ def _dispatch(arguments: list[str]) -> int:
     importlib.import_module(f"danlu.cli.{verb}").add(verbs)
     parsed = parser.parse_args(arguments)
     return int(parsed.run(parsed))
+
+
+def _wait_passively() -> None:
+    """Let the threads of OpenMP (PyTorch, llama.cpp) sleep when they wait for each other, as `danlu.model.threads` tells;
+    it reads this when it is loaded. What the user's environment says stays."""
+    for name, value in (("OMP_WAIT_POLICY", "PASSIVE"), ("GOMP_SPINCOUNT", "0"), ("KMP_BLOCKTIME", "0")):
+        os.environ.setdefault(name, value)
 
 
 def _list_verbs(parser: argparse.ArgumentParser) -> None:

@@ -1,9 +1,9 @@
-"""How threads wait, and how many there are: for computations that share the machine with other programs.
+"""How many threads a long computation takes, on a machine that it shares with other programs.
 
 The threads of one operation meet at its end. Those that wait spin by default, for milliseconds, on the cores that the
-last one needs; beside another busy program, training falls to a tenth. Here they sleep (`wait_passively`), and a long
-computation takes only as many threads as it would have cores for (`Load`): a thread more than that makes all the others
-wait for its turn.
+last one needs; beside another busy program, training falls to a tenth. The command line therefore lets them sleep
+(OMP_WAIT_POLICY=PASSIVE), and a long computation takes only as many threads as it would have cores for: a thread more
+makes all the others wait for its turn.
 
 Not covered: limits of a container (cgroup), which /proc/stat does not know; other systems than Linux.
 """
@@ -19,13 +19,6 @@ WINDOW = 2.0
 """Seconds over which the load is measured. Shorter windows follow the noise of schedulers."""
 
 STAT = Path("/proc/stat")
-
-
-def wait_passively() -> None:
-    """Let the threads of OpenMP (PyTorch, llama.cpp) sleep when they wait. Must be called before either is imported;
-    what the user's environment says stays."""
-    for name, value in (("OMP_WAIT_POLICY", "PASSIVE"), ("GOMP_SPINCOUNT", "0"), ("KMP_BLOCKTIME", "0")):
-        os.environ.setdefault(name, value)
 
 
 class Load:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -46,9 +46,8 @@ def _integer(text: str) -> int:
 class _Loader(yaml.SafeLoader):
     """PyYAML's parser, with the core schema in place of its own words for plain scalars."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
 
-
+_Loader.yaml_implicit_resolvers = {}
 for _kind, (_look, _) in _CORE.items():
     _Loader.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(f"(?:{_look.pattern})$"), None)
 _Loader.add_implicit_resolver(f"{_TAG}merge", re.compile("<<$"), ["<"])

@@ -181,7 +181,9 @@ def test_the_plan_refuses_a_tokenizer_that_gguf_has_no_way_for(family, tmp_path,
 
 
 def test_the_plan_counts_tokens_and_knows_layers(family, tmp_path, capsys):
-    model = families.make("qwen2", tmp_path / "model", vocab_size=520)  # the tokenizer has 526
+    model = families.make(
+        "qwen2", tmp_path / "model", vocab_size=520, pad_token_id=0, eos_token_id=1
+    )  # the tokenizer has 526
     write_chain(model)
     assert "the tokenizer has 526 tokens, the embedding 520 rows" in refusal(capsys)
     write_chain(family("phi3"))
