@@ -129,8 +129,8 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _wait_passively() -> None:
-    """Let the threads of OpenMP (PyTorch, llama.cpp) sleep when they wait for each other, as `danlu.model.threads` tells;
-    it reads this when it is loaded. What the user's environment says stays."""
+    """Let the threads of OpenMP (PyTorch, llama.cpp) sleep when they wait for each other (`danlu.model.threads` says
+    why); it reads this when it is loaded. What the user's environment says stays."""
     for name, value in (("OMP_WAIT_POLICY", "PASSIVE"), ("GOMP_SPINCOUNT", "0"), ("KMP_BLOCKTIME", "0")):
         os.environ.setdefault(name, value)
 
