@@ -38,15 +38,20 @@ MANIFEST = "artifact.json"
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of the canonical JSON of `value` (sorted keys, UTF-8)."""
+    """SHA-256 of the canonical JSON of `value` (sorted keys, UTF-8; file names that are none keep their odd bytes)."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def leaves(path: Path, folder: Path) -> bool:
+    """Whether `path`, found under `folder`, is a symbolic link that leads out of it."""
+    return path.is_symlink() and not path.resolve().is_relative_to(folder.resolve())
 
 
 def tree_files(root: Path) -> list[Path]:

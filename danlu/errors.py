@@ -21,7 +21,7 @@ from __future__ import annotations
 import difflib
 import errno
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
@@ -50,12 +50,14 @@ class Problem:
 
 
 class DanluError(Exception):
-    """Base of every error that is the user's to mend. `exit_code` is what the command line returns."""
+    """Base of every error that is the user's to mend. `exit_code` is what the command line returns, `advice` the next
+    step where the place that raised the error knows no better one: no error is without."""
 
     exit_code = 1
+    advice = "danlu --help"
 
     def __init__(self, what: str, *, where: str = "", nearest: str | None = None, next: str | None = None) -> None:
-        self.problem = Problem(what, where, nearest, next)
+        self.problem = Problem(what, where, nearest, next or self.advice)
         super().__init__(what)
 
     def __str__(self) -> str:
@@ -70,9 +72,10 @@ class RecipeError(DanluError):
     """Carries `problems`, all that were found in one reading."""
 
     exit_code = 2
+    advice = "mend the lines named here; danlu plan RECIPE checks a recipe"
 
     def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
+        self.problems = [problem if problem.next else replace(problem, next=self.advice) for problem in problems]
         super().__init__(f"{len(problems)} problem(s) in the recipe")
 
     def __str__(self) -> str:
@@ -81,12 +84,14 @@ class RecipeError(DanluError):
 
 class MissingExtra(DanluError):
     exit_code = 3
+    advice = "pip install 'danlu[EXTRA]' (the extras stand in the README)"
 
 
 class GateError(DanluError):
     """A check between two steps failed. `figures` holds each measured value beside its bound."""
 
     exit_code = 4
+    advice = "look at the figures: danlu show RECIPE; the bounds are settings of the step that checks"
 
     def __init__(self, what: str, figures: dict[str, float], **where: str | None) -> None:
         self.figures = figures
@@ -95,18 +100,22 @@ class GateError(DanluError):
 
 class StorageError(DanluError):
     exit_code = 5
+    advice = "see to the folder, then run the same command again: finished steps are kept"
 
 
 class DataError(DanluError):
     exit_code = 6
+    advice = "mend what is named here or leave it out, then run the same command again: finished steps are kept"
 
 
 class ModelError(DanluError):
     exit_code = 7
+    advice = "take another model: danlu model ls names those that work"
 
 
 class EndpointError(DanluError):
     exit_code = 8
+    advice = "check the address, the key and the server, then run the same command again: finished work is kept"
 
 
 _STORAGE = {

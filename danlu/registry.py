@@ -23,7 +23,7 @@ from danlu.track import Track
 class Settings(BaseModel):
     """Base of every step's settings: unknown keys are refused, values are frozen, descriptions are the reference."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ S = TypeVar("S", bound=Settings)
 
 
 class Step(Generic[S]):
-    """One step of a recipe. Subclasses set `Settings` and `makes` and write `run`."""
+    """One step of a recipe. Subclasses set `Settings` and `makes` and write `run`; some write `foresee`."""
 
     Settings: ClassVar[type[Settings]]
     makes: ClassVar[str]
@@ -93,6 +93,13 @@ class Step(Generic[S]):
         Must be deterministic in what it writes, and resume from `out.work` when that holds an earlier attempt.
         """
         raise NotImplementedError
+
+    def foresee(self, model: str, root: str) -> None:
+        """Raise what `run` would raise, after hours perhaps, for reasons that can be known when the recipe is planned.
+
+        `model` names the base model of what this step reads or trains, `root` is the folder that its path is relative
+        to. Makes nothing, opens no weights; nothing is foreseen by default.
+        """
 
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")

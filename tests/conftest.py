@@ -95,3 +95,18 @@ def speaking(tiny, tiny_tokenizer, tiny_vocabulary, tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def family(tmp_path_factory):
+    """The folder of a tiny model of a family (`families.FAMILIES`), made once."""
+    import families
+
+    made: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in made:
+            made[name] = families.make(name, tmp_path_factory.mktemp("families") / name)
+        return made[name]
+
+    return folder

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from danlu.errors import DanluError, RecipeError, UsageError, nearest
@@ -81,6 +83,9 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Prints a DanluError without a traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # a file name that is no UTF-8 is shown with its odd bytes as \udcNN
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # peft reads a property that transformers has renamed; nothing that a user could mend
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
     try:
@@ -89,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("danlu: interrupted", file=sys.stderr)
         return 130
     except DanluError as error:
+        _point_to_help(error, arguments)
         print(_told(error), file=sys.stderr)
         if "--json" in arguments:
             print(json.dumps(_as_json(error), ensure_ascii=False, indent=1))
@@ -101,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(arguments: list[str]) -> int:
     import danlu
 
+    _wait_passively()
     parser = Parser(
         prog="danlu",
         description="Danlu 丹爐: from your documents to a tested, deployed Traditional-Chinese assistant.",
@@ -121,10 +128,24 @@ def _dispatch(arguments: list[str]) -> int:
     return int(parsed.run(parsed))
 
 
+def _wait_passively() -> None:
+    """Let the threads of OpenMP (PyTorch, llama.cpp) sleep when they wait for each other (`danlu.model.threads` says
+    why); it reads this when it is loaded. What the user's environment says stays."""
+    for name, value in (("OMP_WAIT_POLICY", "PASSIVE"), ("GOMP_SPINCOUNT", "0"), ("KMP_BLOCKTIME", "0")):
+        os.environ.setdefault(name, value)
+
+
 def _list_verbs(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(metavar="VERB", title="verbs")
     for name, help in VERBS.items():
         verbs.add_parser(name, help=help)
+
+
+def _point_to_help(error: DanluError, arguments: Sequence[str]) -> None:
+    """A misused verb without advice of its own points to that verb's help."""
+    verb = next((word for word in arguments if word in VERBS), None)
+    if verb and isinstance(error, UsageError) and error.problem.next == UsageError.advice:
+        error.problem = replace(error.problem, next=f"danlu {verb} --help")
 
 
 def _told(error: DanluError) -> str:

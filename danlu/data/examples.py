@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, TypeVar, ge
 
 from danlu.artifact import Artifact, Draft
 from danlu.data import formats
+from danlu.data.files import printable
 from danlu.data.flow import Block, encoded, spread
 from danlu.data.formats import files
 from danlu.data.formats.alpaca import INPUT
@@ -91,13 +93,16 @@ class Reading(Step[R]):
     MiB), `not-an-object`, `missing-field`, `wrong-type`, `empty`, `unknown-role`, `turn-order`, `no-answer`,
     `not-an-answer`, `same-answers`, `broken-tools`, `broken-tool-call`, `choices`, `reserved-field`, `duplicate` (the
     same words as an earlier record, by a 64-bit hash). A file whose format nobody knows counts as one record:
-    `unknown-format`, `other-kind`. A record whose id another record has gets a new one; the old one stays in `meta`.
+    `unknown-format`, `other-kind`; so does a link that leads out of its folder: `link-outside`. A record whose id
+    another record has gets a new one; the old one stays in `meta`.
     """
 
     record: type[Example] | type[Preference]
 
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
-        found = [self._file(path, source) for path, source in named(self.settings.paths)]
+        held = list(named(self.settings.paths))
+        outside = {path: source for path, source in held if _leads_out(path, self.settings.paths)}
+        found = [self._file(path, source) for path, source in held if path not in outside]
         total = Batch()
         kept: Counter[str] = Counter()
         came: Counter[str] = Counter()
@@ -117,6 +122,11 @@ class Reading(Step[R]):
                 total.counts.update(batch.counts)
                 total.faults.update(batch.faults)
                 bar.update(batch.came)
+            for path, source in outside.items():
+                detail = f"it points out of the folder, to {printable(os.readlink(path))}"
+                dropped.write(encoded(Drop(id=source, source=source, reason="link-outside", detail=detail)))
+                drops["link-outside"] += 1
+                came[source] += 1
             self.finish(lines, dropped, kept, drops)
         bar.close()
         reasons = dict(sorted(drops.items()))
@@ -285,7 +295,7 @@ def roots(paths: Iterable[Path]) -> list[tuple[Path, str]]:
     depth = 1
     while len({path.parts[-depth:] for path in given}) < len(given):
         depth += 1
-    return [(path, "/".join(path.parts[-depth:])) for path in given]
+    return [(path, printable("/".join(path.parts[-depth:]))) for path in given]
 
 
 def named(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
@@ -299,7 +309,12 @@ def named(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
         for path in held:
             if path not in seen:
                 seen.add(path)
-                yield path, name if path == root else f"{name}/{path.relative_to(root).as_posix()}"
+                yield path, name if path == root else f"{name}/{printable(path.relative_to(root).as_posix())}"
+
+
+def _leads_out(path: Path, given: Iterable[Path]) -> bool:
+    """Whether a file found in one of the folders given is a link to somewhere else; one given itself is wanted."""
+    return path.is_symlink() and not any(path.resolve().is_relative_to(root.absolute().resolve()) for root in given)
 
 
 # --- to Taiwan's words ---

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from danlu.artifact import leaves
 from danlu.data.readers import READERS
 from danlu.errors import DataError, nearest
 
@@ -40,7 +41,7 @@ def labels(paths: list[Path]) -> dict[Path, str]:
         shown = {root: "/".join(root.parts[-names[root] :]) for root in roots}
         repeated = {name for name, times in Counter(shown.values()).items() if times > 1}
         if not repeated:
-            return {root: _printable(name) for root, name in shown.items()}
+            return {root: printable(name) for root, name in shown.items()}
         names = {root: names[root] + (shown[root] in repeated) for root in roots}
 
 
@@ -80,13 +81,26 @@ def _walk(root: Path, label: str, exclude: Iterable[str]) -> Iterator[Found]:
             found = Found(label, _under(label, root, path), path)
             excluded = "excluded" if _excluded(path.relative_to(root), exclude) else ""
             reason = "hidden" if name.startswith(".") else excluded
-            if not reason and name in below and path.is_symlink():
-                reason = "link-to-folder"
+            detail = ""
+            if not reason and path.is_symlink():
+                reason, detail = _link(path, root)
             if reason and name in below:
                 below.remove(name)
             if reason or name not in below:
-                yield replace(found, reason=reason)
+                yield replace(found, reason=reason, detail=detail)
     yield from unreadable
+
+
+def _link(path: Path, root: Path) -> tuple[str, str]:
+    """Why a symbolic link is not followed, and to where it points; ("", "") for one to a file of the same folder (or
+    to a device, which is told elsewhere)."""
+    to = printable(os.readlink(path))
+    if path.is_dir():
+        return "link-to-folder", f"it points to {to}"
+    if not path.exists():
+        return "unreadable", f"a link to {to}, which is not there or points back"
+    outside = path.is_file() and leaves(path, root)
+    return ("link-outside", f"it points out of the folder, to {to}") if outside else ("", "")
 
 
 def _excluded(path: Path, patterns: Iterable[str]) -> bool:
@@ -94,10 +108,10 @@ def _excluded(path: Path, patterns: Iterable[str]) -> bool:
 
 
 def _under(label: str, root: Path, path: Path) -> str:
-    return f"{label}/{_printable(path.relative_to(root).as_posix())}" if path != root else label
+    return f"{label}/{printable(path.relative_to(root).as_posix())}" if path != root else label
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """A file name that is not UTF-8, with its odd bytes as `\\xNN`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 

@@ -185,11 +185,11 @@ class Read(Step[ReadSettings]):
     """Reads every format of `danlu.data.readers.READERS` (by file name), each file in a process that may be killed.
 
     What cannot be read is dropped with its reason (those of `danlu.data.readers`, and `unsupported-format`,
-    `unreadable`, `hidden`, `excluded`, `listed-twice`, `link-to-folder`, `not-a-file` for pipes and devices) and the
-    rest goes on. An excluded or hidden folder counts as one. The `id` of a record is its file and its place there
-    (`laws.jsonl#line 7`). `meta` holds the SHA-256, the lines or pages, and the date that the document itself states,
-    never the file's. DataError: a path that is not there, a folder without files, ids that repeat, or nothing left to
-    go on with.
+    `unreadable`, `hidden`, `excluded`, `listed-twice`, `link-to-folder`, `link-outside` for a link that leads out of
+    the folder, `not-a-file` for pipes and devices) and the rest goes on. An excluded or hidden folder counts as one.
+    The `id` of a record is its file and its place there (`laws.jsonl#line 7`). `meta` holds the SHA-256, the lines or
+    pages, and the date that the document itself states, never the file's. DataError: a path that is not there, a folder
+    without files, ids that repeat, or nothing left to go on with.
 
     Not covered: links to folders (not followed).
     """

@@ -227,7 +227,8 @@ class Ledger:
     def _ended(self, error: DanluError) -> DanluError:
         """The error, with what is kept and how to go on."""
         kept = f"{error.problem.what} ({self.method}: {len(self.journal)} answers are kept)"
-        go_on = error.problem.next or "run the same command again: it goes on with the first request without an answer"
+        again = "run the same command again: it goes on with the first request without an answer"
+        go_on = again if error.problem.next == error.advice else error.problem.next
         error.problem = replace(error.problem, what=kept, next=go_on)
         return error
 

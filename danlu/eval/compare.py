@@ -90,15 +90,20 @@ class Compare(Step[CompareSettings]):
     makes: ClassVar[str] = "scores"
 
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
-        from danlu.model import find, load
+        from danlu.model import find, load, template
 
         settings = self.settings
-        examples = list(read_jsonl(inputs["data"].file("test.jsonl"), Example))
+        every = list(read_jsonl(inputs["data"].file("test.jsonl"), Example))
+        tokenizer = load.load_tokenizer(inputs["tuned"].path)
+        examples = [example for example in every if template.writes(tokenizer, example.messages)]
         if len(examples) < 2:
-            raise DataError("at least two held-out examples are needed", where=str(inputs["data"].path))
+            raise DataError(
+                f"at least two held-out examples that the template writes are needed, not {len(examples)}",
+                where=str(inputs["data"].path),
+                next="hold out more: a larger test_fraction of data.split",
+            )
         held = spread(examples, settings.examples)
         questions = read_questions(settings.questions) if settings.questions else []
-        tokenizer = load.load_tokenizer(inputs["tuned"].path)
         folders = {"base": find.locate(settings.base, track=track), "tuned": inputs["tuned"].path}
         if load.load_tokenizer(folders["base"]).get_vocab() != tokenizer.get_vocab():
             raise ModelError(f"{settings.base} has another vocabulary than {settings.tuned}: is it the model before?")
@@ -107,6 +112,8 @@ class Compare(Step[CompareSettings]):
             for name, folder in folders.items()
         }
         out.text("Measured on", f"{len(held)} of {len(examples)} held-out examples, at even distances")
+        if refused := len(every) - len(examples):
+            out.text("Not measured", f"The template refuses {refused} of {len(every)} held-out examples.")
         write(out, settings, held, found)
 
 

@@ -92,7 +92,7 @@ class Parity(Step[ParitySettings]):
     makes: ClassVar[str] = "parity"
 
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
-        from danlu.model import load
+        from danlu.model import load, template
 
         files: dict[str, str] = json.loads(inputs["gguf"].file("formats.json").read_text(encoding="utf-8"))
         bounds = DEFAULT_BOUNDS | self.settings.bounds
@@ -102,16 +102,24 @@ class Parity(Step[ParitySettings]):
                     f"no parity bound for the format {name}", next=f"add bounds: {{{name}: …}} to this step"
                 )
         tokenizer = load.load_tokenizer(inputs["merged"].path)
-        examples = list(read_jsonl(inputs["data"].file("test.jsonl"), Example))
+        held = list(read_jsonl(inputs["data"].file("test.jsonl"), Example))
+        examples = [example for example in held if template.writes(tokenizer, example.messages)]
         if not examples:
-            raise DataError("no held-out conversation to compare on", where=str(inputs["data"].path))
+            why = f": the template refuses all {len(held)}" if held else ""
+            raise DataError(
+                f"no held-out conversation to compare on{why}",
+                where=str(inputs["data"].path),
+                next="hold out more (test_fraction of data.split), or examples that the template writes",
+            )
         sequences = chosen(tokenizer, examples, self.settings.tokens)
         same_tokens(tokenizer, inputs["gguf"], files, [example for example, _ in sequences])
         reference = load.load_model(inputs["merged"].path)
         texts = [Text(ids) for _, ids in sequences]
         texts += self._answers(reference, tokenizer, examples, track)
         results = compare(reference, inputs["adapter"], inputs["gguf"], files, texts, track)
-        report(out, results, bounds, f"{len(sequences)} of {len(examples)} held-out conversations")
+        report(out, results, bounds, f"{len(sequences)} of {len(held)} held-out conversations")
+        if refused := len(held) - len(examples):
+            out.text("Not compared", f"The template refuses {refused} of {len(held)} held-out conversations.")
 
     def _answers(self, model: Any, tokenizer: Any, examples: Sequence[Example], track: Track) -> list[Text]:
         """What the merged model answers to prompts taken at even distances."""
@@ -135,7 +143,7 @@ def chosen(tokenizer: Any, examples: Sequence[Example], tokens: int) -> list[tup
     for example in examples:
         if sum(len(ids) for _, ids in taken) >= tokens:
             break
-        taken.append((example, template.encode(tokenizer, example.messages)[0]))
+        taken += [(example, ids) for ids, _ in template.sequences(tokenizer, example.messages)]
     return taken
 
 

@@ -76,6 +76,42 @@ def fingerprint(name: str, root: str) -> str:
     raise _unknown(name)
 
 
+def description(name: str, root: str) -> Path | None:
+    """A folder with a model's config.json and tokenizer, and its weights if they are on this machine: what can be known
+    of it without fetching or converting them. None for a built-in model that was not converted yet."""
+    if name in CATALOG:
+        folder = _built_in_folder(CATALOG[name])
+        return folder if (folder / SOURCE).is_file() else None
+    folder = Path(root) / Path(name).expanduser()
+    if folder.is_dir():
+        return check_folder(folder)
+    hub = _hub()
+    with contextlib.suppress(hub.errors.LocalEntryNotFoundError):
+        return Path(hub.snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
+    small = [pattern for pattern in _HUB_FILES if pattern != "*.safetensors"]
+    place = cache_root() / "described" / name.replace("/", "--")  # not among the hub's own, which would seem whole
+    try:
+        return Path(hub.snapshot_download(name, allow_patterns=small, local_dir=place))
+    except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, OSError) as error:
+        raise _hub_error(name, error) from None
+
+
+def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of a folder's weights, from the heads of its safetensors files."""
+    from safetensors import SafetensorError, safe_open
+
+    found: dict[str, tuple[int, ...]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, "pt") as file:
+                found |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise ModelError(
+                f"the weights cannot be read: {error}", where=str(path), next="get the model again"
+            ) from None
+    return found
+
+
 def licence(name: str, root: str) -> dict[str, str]:
     """{"licence": …, "terms": an address or file name} of a model; "unknown" when its folder does not say."""
     if name in CATALOG:

@@ -14,6 +14,7 @@ import ctypes
 import functools
 import math
 import os
+import re
 from collections.abc import Sequence
 from ctypes import POINTER, c_bool, c_char_p, c_float, c_int8, c_int32, c_int64, c_size_t, c_uint32, c_void_p
 from pathlib import Path
@@ -22,12 +23,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from danlu.errors import ModelError
 from danlu.extras import need
+from danlu.model import border
+from danlu.model.border import Border
 
 if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
 
+_MARK = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Za-z_]{1,30}\]")
 _LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, c_char_p, c_void_p)
 _F32 = 0
 
@@ -212,12 +216,32 @@ class LlamaFile:
     def tokenize(self, text: str, special: bool = False, bounds: bool = False) -> list[int]:
         """llama.cpp's own tokens of `text`; with `special`, the names of control tokens in the text become those
         tokens; with `bounds`, the BOS and EOS that the file says belong to a text are there."""
-        data = text.encode()
+        return self._tokens(self._entered(text).encode(), bounds, special)
+
+    def _tokens(self, data: bytes, bounds: bool, special: bool) -> list[int]:
         out = (c_int32 * (len(data) + 16))()
         count = self._lib.llama_tokenize(self._vocab, data, len(data), out, len(out), bounds, special)
         if count < 0:
-            raise ModelError(f"llama.cpp cannot tokenize a text of {len(data)} bytes", where=str(self.path))
+            raise ModelError(
+                f"llama.cpp cannot tokenize a text of {len(data)} bytes", where=str(self.path), next="shorten the text"
+            )
         return list(out[:count])
+
+    @functools.cached_property
+    def border(self) -> Border:
+        """What is done to texts before llama.cpp reads them."""
+        strip = frozenset((self.metadata(border.STRIP) or "").split())
+        return Border(self.metadata(border.FORM), self.metadata(border.PREFIX), strip)
+
+    def _entered(self, text: str) -> str:
+        text = self.border.whole(text)
+        if self.border.prefix == "first" and text and text[0] not in " ▁" and not self._begins_with_control(text):
+            text = " " + text
+        return text
+
+    def _begins_with_control(self, text: str) -> bool:
+        found = _MARK.match(text)
+        return bool(found) and len(self._tokens(found[0].encode(), False, True)) == 1
 
     def metadata(self, key: str) -> str | None:
         """The value of a metadata key as text, or None when the file does not have it."""

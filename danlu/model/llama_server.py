@@ -25,6 +25,7 @@ from typing import Any
 from danlu.errors import ModelError
 from danlu.extras import need
 from danlu.model.chat import GREEDY, Delta, Options, PromptTooLong, Usage
+from danlu.model.llama import LlamaFile
 from danlu.records import Message
 
 _TAG = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Za-z_]{1,30}\]")
@@ -40,6 +41,8 @@ class LlamaServer:
         self, path: Path, *, context: int = 4096, slots: int = 8, threads: int | None = None, reuse: bool = True
     ) -> None:
         _check(path)
+        with LlamaFile(path) as vocabulary:
+            self._border = vocabulary.border
         self.path = path
         self.reuse = reuse
         key = secrets.token_hex(32)
@@ -128,7 +131,8 @@ class LlamaServer:
         def write(match: re.Match[str]) -> str:
             return match[0].translate(_WIDE) if self._is_control(match[0]) else match[0]
 
-        return [{"role": message.role, "content": _TAG.sub(write, message.content)} for message in messages]
+        said = [(message.role, _TAG.sub(write, message.content)) for message in messages]
+        return [{"role": role, "content": self._border.message(content)} for role, content in said]
 
     def _is_control(self, text: str) -> bool:
         """Whether the tokenizer reads `text` as a control token: it is other tokens when those are not parsed."""
@@ -173,6 +177,7 @@ def _params(path: Path, context: int, slots: int, threads: int, key: str) -> Any
     params.n_ctx = context
     params.n_parallel = slots
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0  # idle threads sleep: the machine is not ours alone
     params.api_keys = [key]
     params.ui = params.endpoint_slots = params.warmup = False
     params.cache_ram_mib = 0

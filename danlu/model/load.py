@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BASE = "base.json"
+_EMBEDDINGS = ("embed_tokens.weight", "wte.weight")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -55,6 +56,25 @@ def _json(path: Path) -> dict[str, Any]:
     return found
 
 
+def load_config(folder: Path) -> dict[str, Any]:
+    """config.json with every setting that transformers fills in, GPT-2's in everybody's words. ModelError for a type of
+    model that transformers does not know by itself."""
+    need("transformers", "model")
+    from transformers import AutoConfig
+
+    from danlu.model.gguf import plain_config
+
+    try:
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"no usable config.json: {_first_line(error)}",
+            where=str(folder),
+            next="danlu model ls names models that work",
+        ) from None
+    return plain_config({"model_type": config.model_type} | config.to_dict())
+
+
 def load_model(folder: Path | str, dtype: str = "float32", device: str = "cpu") -> PreTrainedModel:
     """The model of a Hugging Face folder, or of an adapter artifact (its base model with the adapter on it, unmerged),
     in evaluation mode. Raises ModelError when the files do not make a causal language model."""
@@ -81,6 +101,39 @@ def load_model(folder: Path | str, dtype: str = "float32", device: str = "cpu") 
         raise ModelError(f"the model cannot be loaded: {_first_line(error)}", where=str(folder)) from None
     loaded: PreTrainedModel = model.to(device).eval()
     return loaded
+
+
+def has_template(folder: Path) -> bool:
+    """Whether a folder's tokenizer brings a chat template."""
+    files = (folder / "chat_template.jinja", folder / "chat_template.json", folder / "additional_chat_templates")
+    return any(path.exists() for path in files) or bool(_json(folder / "tokenizer_config.json").get("chat_template"))
+
+
+def check_vocabulary(folder: Path) -> None:
+    """ModelError when the tokenizer has tokens for which the embedding has no row: pieces that were added to it without
+    `resize_token_embeddings`, or a tokenizer of another model. Nothing but the heads of the files is read."""
+    from danlu.model.find import tensor_shapes
+
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        return
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        pieces = told["model"]["vocab"]
+        ids = list(pieces.values()) if isinstance(pieces, dict) else [len(pieces) - 1]
+        tokens = 1 + max([*ids, *(token["id"] for token in told.get("added_tokens", []))])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"no usable tokenizer: {error}", where=str(file), next="get the model again") from None
+    shapes = tensor_shapes(folder)
+    rows = next((shape[0] for name, shape in shapes.items() if name.endswith(_EMBEDDINGS)), None)
+    rows = rows if rows is not None else _json(folder / "config.json").get("vocab_size")
+    if rows is not None and tokens > rows:
+        raise ModelError(
+            f"the tokenizer has {tokens} tokens, the embedding {rows} rows: {tokens - rows} tokens have no row",
+            where=str(folder),
+            next="take the tokenizer that belongs to the model, or model.resize_token_embeddings(len(tokenizer)) in "
+            "transformers, save the folder again and train the new rows",
+        )
 
 
 def base_of(folder: Path) -> Path:

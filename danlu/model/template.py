@@ -8,7 +8,7 @@ A model without a template gets a named one (`templates/*.jinja`), saved with it
 - alpaca  `### Instruction:` and `### Response:` in plain text, ended by the tokenizer's own end-of-sequence token
 
 Which tokens are trained is read off any template by differences: the prompt that asks for an answer must open the
-conversation that holds the answer, and what lies between that prompt and the stop token is the answer.
+conversation that holds the answer, and what lies between that prompt and the first stop token is the answer.
 
 Not covered: templates with tools, several templates in one model, and markers (`{% generation %}`), which the
 differences make unnecessary.
@@ -30,6 +30,13 @@ _TAG = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Za-z_]{1,30}\]")
 _WIDE = str.maketrans("<>[]", "＜＞［］")
 TEMPLATES = ("alpaca", "chatml", "gemma")
 _NEEDS = {"gemma": ("<start_of_turn>", "<end_of_turn>"), "chatml": ("<|im_start|>", "<|im_end|>"), "alpaca": ()}
+
+
+_NAMED_TEMPLATE = f"use one of the named templates: --set STEP.template=NAME ({', '.join(TEMPLATES)})"
+
+
+class Unwritten(ModelError):
+    """The template does not write this conversation: a role it does not know, turns in another order."""
 
 
 class Turn(Protocol):
@@ -87,7 +94,11 @@ def text(tokenizer: PreTrainedTokenizerBase, messages: Messages, answer: bool = 
     try:
         return str(tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=answer))
     except (TemplateError, ValueError) as error:  # ValueError: no message at all
-        raise ModelError(f"the chat template refused: {error}", where=_where(tokenizer)) from None
+        raise Unwritten(
+            f"the chat template refused: {error}",
+            where=_where(tokenizer),
+            next=f"leave such turns out, or {_NAMED_TEMPLATE}",
+        ) from None
 
 
 def render(tokenizer: PreTrainedTokenizerBase, messages: Messages, answer: bool = False) -> list[int]:
@@ -95,35 +106,67 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Messages, answer: bool 
     return _tokens(tokenizer, text(tokenizer, messages, answer))
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> tuple[list[int], list[bool]]:
-    """The tokens of a conversation, and which of them are trained: every assistant message and the stop token after
-    it, nothing else. Both lists are as long as the conversation.
+def sequences(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[tuple[list[int], list[bool]]]:
+    """A conversation as what is to be trained: tokens, and which of them are learnt (every assistant message and the
+    stop token after it, nothing else).
 
-    The prompt before each answer is tokenized as serving tokenizes it. Raises ModelError when the template rewrites
-    earlier turns or never ends an answer with a stop token, and when there is no assistant message.
+    The prompt before each answer is, token for token, the one that serving makes for it. Mostly all answers fit into
+    one sequence. A template that writes an earlier answer otherwise once there is a later one (Qwen 3 leaves out what
+    it thought) cannot have it so: then each answer that is not the beginning of the next prompt ends a sequence.
+
+    Raises Unwritten when the template does not write this conversation, and ModelError when it never ends an answer
+    with a stop token.
     """
     stops = set(stop_tokens(tokenizer))
-    spans: list[tuple[int, int]] = []
-    ids: list[int] = []
+    made: list[tuple[list[int], list[tuple[int, int]]]] = []  # tokens, and the spans of them that are learnt
     for i, message in enumerate(messages):
         if _role(message) != "assistant":
             continue
-        prompt, whole = text(tokenizer, messages[:i], answer=True), text(tokenizer, messages[: i + 1])
-        _check_prefix(tokenizer, prompt, whole)
-        before, after = _tokens(tokenizer, prompt), _tokens(tokenizer, whole)
-        if after[: len(before)] != before:
-            after = before + _tokens(tokenizer, whole[len(prompt) :])
-        if spans and after[: spans[-1][1]] != ids[: spans[-1][1]]:
-            raise ModelError("the chat template rewrites earlier answers", where=_where(tokenizer))
-        end = next((k + 1 for k in reversed(range(len(before), len(after))) if after[k] in stops), None)
-        if end is None:
-            raise ModelError("the chat template ends an answer with no stop token", where=_where(tokenizer))
-        spans.append((len(before), end))
-        ids = after
-    if not spans:
-        raise ModelError("a conversation without an assistant message has nothing to train", where=_where(tokenizer))
-    trained = [any(start <= k < end for start, end in spans) for k in range(len(ids))]
-    return ids, trained
+        ids, span = _answer(tokenizer, messages[: i + 1], stops)
+        end = made[-1][1][-1][1] if made else 0
+        if made and ids[:end] == made[-1][0][:end] and span[0] >= end:
+            made[-1] = (ids, [*made[-1][1], span])
+        else:
+            made.append((ids, [span]))
+    if not made:
+        raise Unwritten(
+            "a conversation without an assistant message has nothing to train",
+            where=_where(tokenizer),
+            next="danlu data validate FILE",
+        )
+    return [(ids, [any(start <= k < end for start, end in spans) for k in range(len(ids))]) for ids, spans in made]
+
+
+def _answer(
+    tokenizer: PreTrainedTokenizerBase, messages: Messages, stops: set[int]
+) -> tuple[list[int], tuple[int, int]]:
+    """The tokens of a conversation whose last message is an answer, and where that answer lies, its stop token
+    included."""
+    prompt, whole = text(tokenizer, messages[:-1], answer=True), text(tokenizer, messages)
+    _check_prefix(tokenizer, prompt, whole)
+    before, ids = _tokens(tokenizer, prompt), _tokens(tokenizer, whole)
+    if ids[: len(before)] != before:
+        ids = before + _tokens(tokenizer, whole[len(prompt) :])
+    end = next((k + 1 for k in range(len(before), len(ids)) if ids[k] in stops), None)
+    if end is None:
+        raise ModelError(
+            "the chat template ends an answer with no stop token", where=_where(tokenizer), next=_NAMED_TEMPLATE
+        )
+    return ids, (len(before), end)
+
+
+def writes(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> bool:
+    """Whether the template writes this conversation, up to an answer."""
+    try:
+        sequences(tokenizer, messages)
+    except Unwritten:
+        return False
+    return True
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> tuple[list[int], list[bool]]:
+    """The last of `sequences`: the conversation up to its last answer, as serving would write it."""
+    return sequences(tokenizer, messages)[-1]
 
 
 def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -174,9 +217,9 @@ def _check_prefix(tokenizer: PreTrainedTokenizerBase, prompt: str, whole: str) -
     if whole.startswith(prompt):
         return
     at = next((k for k, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(whole))
-    raise ModelError(
+    raise Unwritten(
         "the prompt that asks for an answer is not how the answered conversation begins: "
         f"at character {at} {prompt[at : at + 20]!r} became {whole[at : at + 20]!r}",
         where=_where(tokenizer),
-        next=f"use one of the named templates: {', '.join(TEMPLATES)}",
+        next=_NAMED_TEMPLATE,
     )

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from danlu.errors import ModelError
+from danlu.model import border
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -25,7 +26,14 @@ _SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_SPLIT_PRE = {_SPLIT.replace("DIGITS", "{1,3}"): "llama-bpe", _SPLIT.replace("DIGITS", ""): "qwen2"}
+_TEKKEN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_SPLIT_PRE = {_SPLIT.replace("DIGITS", "{1,3}"): "llama-bpe", _SPLIT.replace("DIGITS", ""): "qwen2", _TEKKEN: "tekken"}
+_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+_OTHER = "take a base model whose tokenizer is covered (danlu model ls), or leave quant.gguf out of the recipe"
 
 
 def tokenizer_of(metadata: dict[str, Any], where: str) -> PreTrainedTokenizerFast:
@@ -132,15 +140,18 @@ def write_vocabulary_of(tokenizer: Any, size: int, writer: Any, where: str) -> N
     """Write the GGUF metadata of a fast tokenizer (tokenizer.json) with `size` tokens, the inverse of `tokenizer_of`.
 
     Covered: BPE with byte fallback whose tokens are numbered by rank (Gemma, Llama 2), and byte-level BPE with a
-    splitting rule that llama.cpp knows by name; ModelError otherwise. `quant.gguf` compares the tokens afterwards.
+    splitting rule that llama.cpp knows by name; ModelError otherwise. What llama.cpp does not do to a text and the
+    tokenizer does is written for `danlu.model.border`. `quant.gguf` compares the tokens afterwards.
     """
     facts = json.loads(tokenizer.backend_tokenizer.to_str())
     model = facts["model"]
     if model["type"] != "BPE":
-        raise ModelError(f"tokenizers of type {model['type']} cannot be written as GGUF here", where=where)
+        raise ModelError(f"tokenizers of type {model['type']} cannot be written as GGUF here", where=where, next=_OTHER)
     byte_level = not model.get("byte_fallback")
     tokens, kinds = _pieces(facts, tokenizer, size, byte_level)
     if byte_level:
+        if form := _form(facts, where):
+            writer.add_string(border.FORM, form)
         writer.add_string("tokenizer.ggml.model", "gpt2")
         writer.add_string("tokenizer.ggml.pre", _pre_name(facts, where))
         pairs = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
@@ -149,7 +160,13 @@ def write_vocabulary_of(tokenizer: Any, size: int, writer: Any, where: str) -> N
         writer.add_string("tokenizer.ggml.model", "llama")
         writer.add_string("tokenizer.ggml.pre", "default")
         writer.add_array("tokenizer.ggml.scores", [-float(i) for i in range(len(tokens))])
-        writer.add_bool("tokenizer.ggml.add_space_prefix", "Prepend" in json.dumps(facts.get("normalizer")))
+        prefix = _space_prefix(facts, where)
+        writer.add_bool("tokenizer.ggml.add_space_prefix", prefix == "always")
+        if prefix == "first":
+            writer.add_string(border.PREFIX, "first")
+    if stripping := [token["content"] for token in facts["added_tokens"] if token["rstrip"]]:
+        writer.add_string("general.name", "phi-3")  # by this name llama.cpp knows that control tokens strip
+        writer.add_string(border.STRIP, " ".join(stripping))
     writer.add_array("tokenizer.ggml.tokens", tokens)
     writer.add_array("tokenizer.ggml.token_type", kinds)
     for key, token in {
@@ -194,5 +211,37 @@ def _pre_name(facts: dict[str, Any], where: str) -> str:
     if kinds == ["Split", "ByteLevel"] and (name := _SPLIT_PRE.get(steps[0]["pattern"].get("Regex", ""))):
         return name
     raise ModelError(
-        "llama.cpp has no name here for how this tokenizer splits text: " + ", ".join(map(str, kinds)), where=where
+        "llama.cpp has no name here for how this tokenizer splits text: " + ", ".join(map(str, kinds)),
+        where=where,
+        next=_OTHER,
+    )
+
+
+def _form(facts: dict[str, Any], where: str) -> str:
+    """The Unicode form that a byte-level tokenizer brings texts to, empty for none."""
+    steps = facts.get("normalizer") or {"type": "Sequence", "normalizers": []}
+    kinds = [str(step["type"]) for step in steps.get("normalizers", [steps])]
+    if not kinds or (len(kinds) == 1 and kinds[0] in _FORMS):
+        return kinds[0] if kinds else ""
+    raise ModelError(f"this tokenizer changes texts otherwise than GGUF can say: {kinds}", where=where, next=_OTHER)
+
+
+def _space_prefix(facts: dict[str, Any], where: str) -> str:
+    """Where a tokenizer with byte fallback puts a space before a text: "always" (before each part between control
+    tokens), "first" (at the beginning only) or "never"."""
+    steps = facts.get("normalizer") or {"type": "Sequence", "normalizers": []}
+    changes = [(step["type"], step) for step in steps.get("normalizers", [steps])]
+    split = facts.get("pre_tokenizer") or {}
+    spaces = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    newline = split.get("type") == "Split" and split["pattern"] == {"String": "\n"}  # as `tokenizer_of` makes it
+    if [step for _, step in changes][-1:] == [spaces] and (not split or newline):
+        before = [step for _, step in changes[:-1]]
+        if before in ([], [{"type": "Prepend", "prepend": "▁"}]):
+            return "always" if before else "never"
+    whole = split.get("type") == "Metaspace" and split["replacement"] == "▁" and not split["split"]
+    if not changes and whole and split["prepend_scheme"] in ("first", "never"):
+        return str(split["prepend_scheme"])
+    told = [kind for kind, _ in changes] + ([f"{split['type']} {split.get('prepend_scheme', '')}"] if split else [])
+    raise ModelError(
+        f"this tokenizer puts its spaces otherwise than GGUF can say: {', '.join(told)}", where=where, next=_OTHER
     )

@@ -13,20 +13,23 @@ Not covered: importance matrices and the formats that need one (IQ*), mixtures o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from danlu.artifact import Artifact, Draft
-from danlu.errors import GateError, nearest
+from danlu.errors import GateError, ModelError, nearest
 from danlu.extras import need
+from danlu.model.gguf import architecture_of, head_dim
 from danlu.registry import From, Settings, Step
 from danlu.track import Track
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from danlu.model.llama import LlamaFile
 
     Array = np.ndarray[Any, Any]
 
@@ -44,6 +47,8 @@ FORMATS: dict[str, tuple[int, str, str, str]] = {
 }
 # Rows whose length is no multiple of a K-quant's block of 256 get the next type with blocks of 32.
 _NARROW = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+# query, key and value in one tensor (Phi-3, GPT-2) get a type between those of the parts
+_FUSED = {"q4_k_m": "Q5_K", "q5_k_m": "Q6_K"}
 _QUANTIZATION_VERSION = 2
 
 PROBES = (
@@ -52,6 +57,7 @@ PROBES = (
     "  def f(x):\n\n\treturn x ** 2  # 註解\n",
     "Hello, world! It's 3.14 — 50% off…",
     "👩‍👩‍👧‍👦🇹🇼 㐀𠀀 ﷽ e\u0301\u200b\r\n",
+    "\u3000\u3000第一段\uf900。\u3000 1234567",
 )
 
 
@@ -82,6 +88,19 @@ class Gguf(Step[GgufSettings]):
     Settings: ClassVar[type[GgufSettings]] = GgufSettings
     makes: ClassVar[str] = "gguf"
 
+    def foresee(self, model: str, root: str) -> None:
+        """An architecture, a tokenizer or a width that these formats do not have."""
+        from danlu.model import find
+        from danlu.model.load import load_config, load_tokenizer
+
+        folder = find.description(model, root)
+        if folder is None or (folder / find.VOCABULARY).is_file():  # a built-in model, which came from GGUF
+            return
+        config = load_config(folder)
+        architecture_of(config, model)
+        _check_widths(config, self.settings.formats, model)
+        check_vocabulary(load_tokenizer(folder), int(config["vocab_size"]), model)
+
     def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
         folder = inputs["model"].path
         licence = _licence(inputs["model"])
@@ -98,6 +117,57 @@ class Gguf(Step[GgufSettings]):
         out.table("GGUF files", ["format", "bytes", "bits per weight, all told"], rows)
 
 
+def _check_widths(config: Mapping[str, Any], formats: Sequence[str], where: str) -> None:
+    """ModelError when rows do not divide into the blocks of 32 weights that a quantized format has."""
+    quantized = [word for word in formats if word not in ("f32", "f16", "bf16")]
+    widths = {"hidden_size": config["hidden_size"], "intermediate_size": config["intermediate_size"]}
+    widths["attention heads x head_dim"] = config["num_attention_heads"] * head_dim(config)
+    for name, width in widths.items():
+        if quantized and width % 32:
+            raise ModelError(
+                f"rows of {width} ({name}) do not divide into the blocks of 32 of {', '.join(quantized)}",
+                where=where,
+                next="formats: [bf16], or another base model",
+            )
+
+
+def check_vocabulary(tokenizer: Any, size: int, where: str) -> None:
+    """Write a tokenizer alone as GGUF, with `size` tokens, and let llama.cpp read it: ModelError when there is no way
+    to write it, or when texts come out as other tokens."""
+    import tempfile
+
+    from danlu.model.llama import LlamaFile
+    from danlu.model.tokens import write_vocabulary_of
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vocabulary.gguf"
+        writer = need("gguf", "quant").GGUFWriter(path, "llama")
+        write_vocabulary_of(tokenizer, size, writer, where)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.close()
+        with LlamaFile(path) as opened:
+            other = _otherwise(tokenizer, opened)
+    if other:
+        raise ModelError(
+            f"llama.cpp reads texts as other tokens than this tokenizer, for example {other[0]!r}",
+            where=where,
+            next="take another base model (danlu model ls), or leave quant.gguf out of the recipe",
+        )
+
+
+def _otherwise(tokenizer: Any, opened: LlamaFile) -> list[str]:
+    """The probes that are other tokens in a GGUF file than in its tokenizer, its template's own texts among them."""
+    from danlu.model.template import text
+
+    probes = list(PROBES)
+    if tokenizer.chat_template:
+        turns = [{"role": "user", "content": PROBES[1]}, {"role": "assistant", "content": PROBES[3]}]
+        asked = [[{"role": "user", "content": probe}] for probe in PROBES]
+        probes += [text(tokenizer, turns), *(text(tokenizer, one, answer=True) for one in asked)]
+    return [p for p in probes if opened.tokenize(p, True) != tokenizer(p, add_special_tokens=False).input_ids]
+
+
 def _licence(model: Artifact) -> dict[str, str]:
     """What the file itself says of its licence: the terms of everything that went into the model."""
     parts = [model.licences[name] for name in sorted(model.licences)]
@@ -106,7 +176,7 @@ def _licence(model: Artifact) -> dict[str, str]:
 
 def write(folder: Path, target: Path, word: str, licence: Mapping[str, str], track: Track) -> int:
     """Write the model in `folder` as one GGUF file in the format `word`; returns how many parameters it has."""
-    from danlu.model.gguf import architecture_of, gguf_tensor_name, read_config, to_gguf
+    from danlu.model.gguf import gguf_shape, gguf_tensor_name, read_config, rope_factors, to_gguf
     from danlu.model.llama import quantize_rows
 
     gguf = need("gguf", "quant")
@@ -115,8 +185,11 @@ def write(folder: Path, target: Path, word: str, licence: Mapping[str, str], tra
     writer = gguf.GGUFWriter(target, row.name)
     _write_metadata(writer, folder, config, word, licence)
     parameters, plan = 0, {}
+    factors = rope_factors(config)
+    if factors is not None:
+        writer.add_tensor_info("rope_freqs.weight", factors.shape, factors.dtype, factors.nbytes)
     for name, shape in _shapes(folder, config):
-        stored = gguf_tensor_name(row, name)
+        stored, shape = gguf_tensor_name(row, name), gguf_shape(row, name, shape)
         kind = gguf.GGMLQuantizationType[_type(stored, shape, word, config)]
         block, size = gguf.GGML_QUANT_SIZES[kind]
         row_bytes = shape[-1] // block * size
@@ -126,6 +199,8 @@ def write(folder: Path, target: Path, word: str, licence: Mapping[str, str], tra
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
+    if factors is not None:
+        writer.write_tensor_data(factors)
     for name, values in track.over(_tensors(folder, plan), f"quantize {word}", len(plan), "tensor"):
         kind, row_bytes = plan[name]
         values = to_gguf(row, name, values, config)
@@ -139,13 +214,15 @@ def write(folder: Path, target: Path, word: str, licence: Mapping[str, str], tra
 def _type(stored: str, shape: tuple[int, ...], word: str, config: Mapping[str, Any]) -> str:
     """The type of one tensor, by the rules of llama.cpp's `llama_tensor_get_type`."""
     _, most, sensitive, output = FORMATS[word]
-    if len(shape) < 2:
+    if len(shape) < 2 or stored == "position_embd.weight":
         return "F32"
     parts = stored.split(".")
     if stored == "output.weight" or (stored == "token_embd.weight" and config.get("tie_word_embeddings")):
         kind = output
     elif parts[-2] in ("attn_v", "ffn_down") and _more_bits(int(parts[1]), config["num_hidden_layers"]):
         kind = sensitive
+    elif parts[-2] == "attn_qkv":
+        kind = _FUSED.get(word, most)
     else:
         kind = most
     if kind.endswith("_K") and shape[-1] % 256:
@@ -170,7 +247,7 @@ def _shapes(folder: Path, config: Mapping[str, Any]) -> list[tuple[str, tuple[in
 
     def place(item: tuple[str, tuple[int, ...]]) -> tuple[int, str]:
         parts = item[0].split(".")
-        return (int(parts[2]) if parts[1] == "layers" else -1, item[0])
+        return (int(parts[2]) if parts[1] in ("layers", "h") else -1, item[0])
 
     return sorted(found, key=place)
 
@@ -194,27 +271,44 @@ def _product(shape: tuple[int, ...]) -> int:
 
 
 def _write_metadata(writer: Any, folder: Path, config: dict[str, Any], word: str, licence: Mapping[str, str]) -> None:
-    from danlu.model.gguf import GEMMA3_LOCAL_THETA, head_dim, metadata_fields, rope_parameters
+    from danlu.model.gguf import context_length, metadata_fields
 
-    prefix, width = writer.arch, head_dim(config)
+    prefix = writer.arch
     writer.add_string("general.type", "model")
     writer.add_string("general.license", licence["licence"])
     writer.add_string("general.license.link", licence["terms"])
     writer.add_uint32("general.file_type", FORMATS[word][0])
     writer.add_uint32("general.quantization_version", _QUANTIZATION_VERSION)
-    for field, key in metadata_fields().items():
-        add = writer.add_float32 if field == "rms_norm_eps" else writer.add_uint32
-        add(f"{prefix}.{key}", config[field])
+    for field, key in metadata_fields(architecture_of(config, str(folder))).items():
+        add = writer.add_float32 if "eps" in field else writer.add_uint32
+        add(f"{prefix}.{key}", context_length(config) if key == "context_length" else config[field])
     writer.add_uint32(f"{prefix}.vocab_size", config["vocab_size"])
+    if prefix != "gpt2":
+        _write_rope(writer, config)
+    _write_tokenizer(writer, folder, config)
+
+
+def _write_rope(writer: Any, config: dict[str, Any]) -> None:
+    """Head sizes and rotary positions. Llama 3's stretching is a tensor (`rope_factors`), not metadata."""
+    from danlu.model.gguf import GEMMA3_LOCAL_THETA, rope_parameters
+
+    prefix, width = writer.arch, head_dim(config)
+    rope = rope_parameters(config)["full_attention"]
     writer.add_uint32(f"{prefix}.attention.key_length", width)
     writer.add_uint32(f"{prefix}.attention.value_length", width)
-    writer.add_float32(f"{prefix}.rope.freq_base", rope_parameters(config)["full_attention"]["rope_theta"])
+    writer.add_float32(f"{prefix}.rope.freq_base", rope["rope_theta"])
     if prefix == "gemma3":
         writer.add_uint32("gemma3.attention.sliding_window", config["sliding_window"])
         writer.add_float32("gemma3.rope.freq_base_swa", GEMMA3_LOCAL_THETA)
-    else:
-        writer.add_uint32(f"{prefix}.rope.dimension_count", width)
-    _write_tokenizer(writer, folder, config)
+        return
+    share = float(rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1)
+    writer.add_uint32(f"{prefix}.rope.dimension_count", int(width * share))
+    if (kind := rope.get("rope_type", "default")) in ("linear", "yarn"):
+        writer.add_string(f"{prefix}.rope.scaling.type", kind)
+        writer.add_float32(f"{prefix}.rope.scaling.factor", rope["factor"])
+        if kind == "yarn":
+            trained = rope.get("original_max_position_embeddings") or config["max_position_embeddings"]
+            writer.add_uint32(f"{prefix}.rope.scaling.original_context_length", trained)
 
 
 def _write_tokenizer(writer: Any, folder: Path, config: Mapping[str, Any]) -> None:
@@ -250,15 +344,11 @@ def check(folder: Path, path: Path) -> None:
 
     from danlu.model.llama import LlamaLogits
     from danlu.model.load import load_tokenizer
-    from danlu.model.template import stop_tokens, text
+    from danlu.model.template import stop_tokens
 
     tokenizer = load_tokenizer(folder)
-    probes = list(PROBES)
-    if tokenizer.chat_template:
-        turns = [{"role": "user", "content": PROBES[1]}, {"role": "assistant", "content": PROBES[3]}]
-        probes += [text(tokenizer, turns), text(tokenizer, turns[:1], answer=True)]
     with LlamaLogits(path, n_ctx=32) as opened:
-        other = [p for p in probes if opened.tokenize(p, True) != tokenizer(p, add_special_tokens=False).input_ids]
+        other = _otherwise(tokenizer, opened)
         figures = {
             "texts_tokenized_otherwise": float(len(other)),
             "template_differs": float((opened.metadata("tokenizer.chat_template") or None) != tokenizer.chat_template),

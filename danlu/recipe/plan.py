@@ -15,7 +15,7 @@ from typing import Any
 
 from danlu import registry
 from danlu.artifact import Artifact, Store, digest, file_digest
-from danlu.errors import DataError, StorageError
+from danlu.errors import DanluError, DataError, StorageError
 from danlu.recipe.code import code_version
 from danlu.recipe.schema import Entry, Recipe
 from danlu.registry import Settings, Step, markers
@@ -75,9 +75,38 @@ class State:
 
 
 def make_plan(recipe: Recipe, track: Track | None = None) -> Plan:
-    """Hash what the recipe's steps read from outside. Raises DataError (a source cannot be read), ModelError."""
+    """Hash what the recipe's steps read from outside, and ask each step what it foresees.
+
+    Raises DataError (a source cannot be read) and ModelError (a model that is not there, or of which a step can tell
+    that it will not do).
+    """
     quiet = track or Track(quiet=True)
-    return Plan(recipe, tuple(_planned(entry, recipe, quiet) for entry in recipe.entries))
+    steps = tuple(_planned(entry, recipe, quiet) for entry in recipe.entries)
+    _foresee(recipe)
+    return Plan(recipe, steps)
+
+
+def _foresee(recipe: Recipe) -> None:
+    """Let each step look at the base model that comes down to it, and refuse what it can not do with it."""
+    bases: dict[str, str] = {}
+    for entry in recipe.entries:
+        special = markers(type(entry.settings))
+        own = (field for field, marker in special.items() if isinstance(marker, registry.ModelName))
+        value = getattr(entry.settings, next(own, ""), None) if entry.step.makes == "adapter" else None
+        above = (
+            bases.get(name)
+            for field, name in entry.references.items()
+            if isinstance(marker := special[field.split(".")[0]], registry.From) and marker.kind in ("adapter", "model")
+        )
+        base = value if isinstance(value, str) else next((name for name in above if name), None)
+        if base is None:
+            continue
+        bases[entry.name] = base
+        try:
+            entry.step(entry.settings).foresee(base, str(recipe.folder))
+        except DanluError as error:
+            error.add_note(f"in step {entry.name!r} ({entry.use}) of {recipe.path}; nothing was made")
+            raise
 
 
 def _planned(entry: Entry, recipe: Recipe, track: Track) -> PlannedStep:

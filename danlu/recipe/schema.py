@@ -14,6 +14,7 @@ Python path, run code or trust a model's.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,15 @@ from danlu.registry import From, Settings, Step, markers
 
 TOP = ("recipe", "description", "seed", "steps")
 _STEP_NAME = re.compile(r"[^\W\d]\w*(-\w+)*")
+# pydantic's name of a mistake → what should stand there
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text (in quotes)",
+}
 _RECIPE_NAME = re.compile(r"\w[\w. -]{0,99}")
 
 
@@ -218,7 +228,8 @@ class _StepChecker:
         before = len(self.recipe.problems)
         settings: Settings | None = None
         try:
-            settings = step.Settings.model_validate(values)
+            # as JSON, strict: texts become paths and lists tuples, but no text and no `true` becomes a number
+            settings = step.Settings.model_validate_json(_json(values), strict=True)
         except ValidationError as error:
             self._translate(error, known)
         references = self._markers(step.Settings, settings, values)
@@ -261,6 +272,9 @@ class _StepChecker:
                 expected = found["ctx"]["expected"]
                 what = f"{self.name}.{field}: {value!r} is not one of {expected}"
                 near = nearest(str(value), re.findall(r"'([^']*)'", expected))
+            elif found["type"] in _WANTED:
+                what = f"{self.name}.{field}: {_WANTED[found['type']]} is wanted, not {_short(value)}"
+                near = _meant(found["type"], value)
             else:
                 message = found["msg"].removeprefix("Value error, ").split(", unable to")[0]
                 message = message[:1].lower() + message[1:]
@@ -317,6 +331,23 @@ class _StepChecker:
         if problem is not None:
             what, near = problem
             self.recipe.problem(f"{self.name}.{field}: {what}", place, near=near, next="danlu model ls")
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps({str(key): value for key, value in values.items()}, default=str)
+
+
+def _meant(kind: str, value: Any) -> str | None:
+    """What was likely meant by a value of the wrong kind: `true` by `yes`, 1000 by `1_000`."""
+    text = str(value).strip().lower()
+    if kind == "bool_type":
+        return {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}.get(text)
+    if kind == "string_type":
+        return None  # what was written (010) is not known any more
+    if kind == "int_type" and isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    plain = text.replace("_", "").replace(",", "")
+    return plain if re.fullmatch(r"-?\d+(\.\d+)?", plain) else None
 
 
 def _nearest_step(word: str) -> str | None:

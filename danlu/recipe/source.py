@@ -1,12 +1,16 @@
 """YAML with places: plain values, and the line and column that each key and value came from.
 
-Read with PyYAML's safe loader only: no tags but YAML's own, no Python objects. A key that is given twice is a problem
-(YAML libraries keep the last one silently). Anchors, aliases and merge keys (`<<`) work; the expanded document is
-bounded, so that a small file cannot unfold into gigabytes.
+Parsed by PyYAML, its scalars read by the core schema of YAML 1.2 (section 10.3.2): `yes`, `on`, `1:30`, `1_000` and
+dates are text, `010` is ten, `0o10` is eight. (By itself PyYAML follows YAML 1.1 of 2005, where these are True, True,
+90, 1000, dates and 8.) No tags but those of that schema, no Python objects. A key that is given twice is a problem
+(YAML libraries keep the last one silently). Anchors, aliases and merge keys (`<<`, of YAML 1.1) work; the expanded
+document is bounded, so that a small file cannot unfold into gigabytes.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -18,8 +22,35 @@ Mark = tuple[int, int]
 
 MAX_VALUES = 20_000
 MAX_DEPTH = 40
-PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+_TAG = "tag:yaml.org,2002:"
+PLAIN = (f"{_TAG}map", f"{_TAG}seq")
 NO_TAGS = "tags (!…) are not allowed in a recipe"
+
+# the core schema: kind → (what its text looks like, the value of such a text)
+_CORE: dict[str, tuple[re.Pattern[str], Callable[[str], Any]]] = {
+    "null": (re.compile(r"~|null|Null|NULL|"), lambda text: None),
+    "bool": (re.compile(r"true|True|TRUE|false|False|FALSE"), lambda text: text.lower() == "true"),
+    "int": (re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"), lambda text: _integer(text)),
+    "float": (
+        re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
+        lambda text: float(re.sub(r"\.(?=[inIN])", "", text)),
+    ),
+}
+
+
+def _integer(text: str) -> int:
+    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+    return int(text, base)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's parser, with the core schema in place of its own words for plain scalars."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _kind, (_look, _) in _CORE.items():
+    _Loader.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(f"(?:{_look.pattern})$"), None)
+_Loader.add_implicit_resolver(f"{_TAG}merge", re.compile("<<$"), ["<"])
 
 
 class Unreadable(Exception):
@@ -39,8 +70,7 @@ class Source:
         self.problems: list[tuple[Mark, Problem]] = []
         self._count = 0
         try:
-            self._loader = yaml.SafeLoader(text)
-            node = self._loader.get_single_node()
+            node = _Loader(text).get_single_node()
             self.data = None if node is None else self._read(node, ())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -98,10 +128,19 @@ class Source:
         return {**merged, **own}
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
+        kind = str(node.tag).removeprefix(_TAG)
+        if kind in ("str", "merge"):  # `<<` as a value is two characters
+            return node.value
+        if kind not in _CORE:
+            raise Unreadable(NO_TAGS, _mark(node.start_mark))
+        look, value = _CORE[kind]
         try:
-            return self._loader.construct_object(node)
-        except ValueError as error:
-            raise Unreadable(f"{str(node.value)[:40]!r}: {error}", _mark(node.start_mark)) from None
+            if look.fullmatch(node.value):
+                return value(node.value)
+            why = f"no {kind} as YAML 1.2 writes one"
+        except ValueError as error:  # an integer of thousands of digits
+            why = str(error)
+        raise Unreadable(f"{str(node.value)[:40]!r}: {why}", _mark(node.start_mark))
 
 
 def parse_value(text: str) -> Any:

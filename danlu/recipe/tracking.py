@@ -100,7 +100,7 @@ class Mlflow:
                 )
             self._bury(experiment.experiment_id)
             tags = {
-                "mlflow.source.name": str(recipe.path),
+                "mlflow.source.name": str(recipe.path).encode("utf-8", "backslashreplace").decode(),
                 "danlu.recipe": recipe.name,
                 "danlu.process": f"{socket.gethostname()}:{os.getpid()}",
                 **{f"danlu.environment.{name}": version for name, version in environment.items()},

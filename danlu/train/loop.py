@@ -103,10 +103,16 @@ def train(
 ) -> History:
     """Train the parameters of `model` that require a gradient, in place; resumes from `work` when it can.
 
+    With other programs on the machine, it uses as many threads as there are cores for it (`danlu.model.threads`); the
+    last bits of a sum may depend on their number.
+
     Metrics go to `track` as `name.loss` (nats per trained token), `name.learning_rate` and `name.gradient_norm`.
     """
     import time
 
+    import torch
+
+    from danlu.model.threads import Load
     from danlu.train import checkpoint
 
     steps = plan_steps(len(examples), settings)
@@ -123,9 +129,12 @@ def train(
     sizes = [sum(len(examples[place].ids) for place in step) for step in steps]
     bar = track.bar(name, sum(sizes), "token")
     bar.update(sum(sizes[: len(history.rows)]))
+    load, given = Load(torch.get_num_threads()), torch.get_num_threads()
     began = time.monotonic() - history.seconds
     for number in range(len(history.rows), len(steps)):
         row = _step(model, [examples[place] for place in steps[number]], loss, settings, optimizer)
+        if load.follow() != torch.get_num_threads():
+            torch.set_num_threads(load.threads)
         row["learning_rate"] = schedule.get_last_lr()[0]
         schedule.step()
         history.rows.append(row)
@@ -142,6 +151,7 @@ def train(
             }
             checkpoint.save(work, number + 1, model, optimizer, rest)
     bar.close()
+    torch.set_num_threads(given)
     model.eval()
     return history
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from danlu.artifact import Artifact, Draft
-from danlu.errors import DataError, ModelError
+from danlu.errors import DataError, ModelError, nearest
 from danlu.records import Drop, Example, Message, read_jsonl, write_jsonl
 from danlu.registry import From, ModelName, Step
 from danlu.track import Track
@@ -38,7 +38,8 @@ class SftSettings(LoopSettings):
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout before the adapter's first matrix."""
     targets: list[str] | Literal["all-linear"] = "all-linear"
-    """Names of the linear layers that get an adapter; all-linear is every one but the output head."""
+    """Names of the linear layers that get an adapter (q_proj, for example); all-linear is every one but the output
+    head."""
     max_tokens: int = Field(1024, ge=8)
     """Longest example; longer ones are dropped, counted and kept in dropped.jsonl."""
 
@@ -49,23 +50,36 @@ class Sft(Step[SftSettings]):
     Settings: ClassVar[type[SftSettings]] = SftSettings
     makes: ClassVar[str] = "adapter"
 
-    def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
+    def foresee(self, model: str, root: str) -> None:
+        """A tokenizer larger than the embedding, targets that are no layers, and a model without a template."""
         from danlu.model import find, load
-        from danlu.model.template import ensure_template
+
+        folder = find.description(model, root)
+        if folder is None:
+            return
+        load.check_vocabulary(folder)
+        if shapes := find.tensor_shapes(folder):
+            check_targets(linear_layers(shapes), self.settings.targets, model)
+        if not self.settings.template and not load.has_template(folder):
+            raise ModelError(
+                "the tokenizer has no chat template", where=model, next="name one: --set STEP.template=alpaca"
+            )
+
+    def run(self, inputs: Mapping[str, Artifact], out: Draft, track: Track) -> None:
+        from danlu.model import find, load, template
 
         settings = self.settings
         folder = find.locate(settings.model, track=track)
+        self.foresee(settings.model, ".")  # the plan could not, where the model was not on this machine yet
         tokenizer = load.load_tokenizer(folder)
         if settings.template:
-            ensure_template(tokenizer, settings.template)
+            template.ensure_template(tokenizer, settings.template)
         examples = list(read_jsonl(inputs["data"].file("train.jsonl"), Example))
-        encoded, drops = encode(examples, tokenizer, settings.max_tokens)
-        if not encoded:
-            raise DataError(
-                f"none of {len(examples)} examples is left to train on: {dict(Counter(d.reason for d in drops))}",
-                where=str(inputs["data"].path),
-                next="raise max_tokens, or look at the examples that data.instruct made",
-            )
+        template.stop_tokens(tokenizer)  # what is wrong with every conversation is no matter of the examples
+        kept, drops = encode(examples, tokenizer, settings.max_tokens)
+        if not kept:
+            raise _nothing(examples, drops, str(inputs["data"].path))
+        encoded = [one for made in kept for one in made]
         model = load.load_model(folder)
         check_stop(model, tokenizer)
         model = adapted(model, settings)
@@ -76,27 +90,80 @@ class Sft(Step[SftSettings]):
         save_adapter(model, tokenizer, settings, find.fingerprint(settings.model, "."), out)
         out.licences[settings.model] = find.licence(settings.model, ".")
         write_jsonl(out.file("dropped.jsonl"), drops)
-        report(out, history, encoded, examples, drops)
+        report(out, history, kept, examples, drops)
 
 
-def encode(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> tuple[list[Encoded], list[Drop]]:
-    """Examples → tokens with the model's own chat template; what is too long or teaches nothing is dropped."""
+def _nothing(examples: Sequence[Example], drops: Sequence[Drop], where: str) -> DataError:
+    reasons = Counter(drop.reason for drop in drops)
+    first = f"; {drops[0].id}: {drops[0].detail}" if drops else ""
+    advice = {
+        "too-long": "raise max_tokens",
+        "template-refused": "change such conversations, or train with a named template: --set STEP.template=alpaca",
+        "tool-call": "give examples without tools",
+    }
+    most = reasons.most_common(1)[0][0] if reasons else ""
+    return DataError(
+        f"none of {len(examples)} examples is left to train on: {dict(reasons)}{first}",
+        where=where,
+        next=advice.get(most, "look at the examples that the split holds: danlu show RECIPE"),
+    )
+
+
+def encode(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> tuple[list[list[Encoded]], list[Drop]]:
+    """Examples → the sequences of each with the model's own chat template (one, or one an answer where the template
+    rewrites earlier answers). What is too long, teaches nothing or is refused by the template is dropped."""
     from danlu.model import template
 
-    kept, drops = [], []
+    kept: list[list[Encoded]] = []
+    drops: list[Drop] = []
     for example in examples:
         if example.tools or any(message.tool_calls or message.role == "tool" for message in example.messages):
             detail = "the template writes no tools and no calls"
             drops.append(Drop(id=example.id, source=example.document, reason="tool-call", detail=detail))
             continue
-        one = Encoded(*template.encode(tokenizer, example.messages))
-        reason = "too-long" if len(one.ids) > max_tokens else "nothing-to-learn" if one.weight == 0 else ""
+        try:
+            made = [Encoded(*sequence) for sequence in template.sequences(tokenizer, example.messages)]
+        except template.Unwritten as error:
+            detail = error.problem.what
+            where = example.source or example.document
+            drops.append(Drop(id=example.id, source=where, reason="template-refused", detail=detail))
+            continue
+        longest, learnt = max(len(one.ids) for one in made), sum(one.weight for one in made)
+        reason = "too-long" if longest > max_tokens else "nothing-to-learn" if learnt == 0 else ""
         if reason:
-            detail = f"{len(one.ids)} tokens, {one.weight} of them trained"
+            detail = f"{longest} tokens, {learnt} of them trained"
             drops.append(Drop(id=example.id, source=example.document, reason=reason, detail=detail))
         else:
-            kept.append(one)
+            kept.append(made)
     return kept, drops
+
+
+_NOT_LINEAR = ("embed_tokens", "wte", "wpe", "lm_head")
+
+
+def linear_layers(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The full names of the linear layers among weights with these names and shapes, without embeddings and head."""
+    matrices = (name.removesuffix(".weight") for name, shape in shapes.items() if len(shape) == 2)
+    return [name for name in matrices if name.split(".")[-1] not in _NOT_LINEAR]
+
+
+def check_targets(layers: Sequence[str], targets: Sequence[str] | str, where: str) -> None:
+    """ModelError for a target that none of `layers` is called (peft passes over it in silence), and for the output
+    head and embeddings, which stay as they are."""
+    names = sorted({layer.split(".")[-1] for layer in layers})
+    known = f"choose from {', '.join(names)}, or all-linear"
+    if not targets:
+        raise ModelError("targets names no layer", where=where, next=known)
+    for word in [] if isinstance(targets, str) else targets:
+        if any(layer == word or layer.endswith(f".{word}") for layer in layers):
+            continue
+        frozen = word.split(".")[-1] in _NOT_LINEAR
+        why = (
+            "is the output head or an embedding, which are not trained"
+            if frozen
+            else "is no linear layer of this model"
+        )
+        raise ModelError(f"targets: {word!r} {why}", where=where, nearest=nearest(word, names), next=known)
 
 
 def check_stop(model: Any, tokenizer: Any, limit: float = 0.98) -> None:
@@ -165,7 +232,7 @@ def save_adapter(model: Any, tokenizer: Any, settings: SftSettings, fingerprint:
 
 
 def report(
-    out: Draft, history: History, encoded: Sequence[Encoded], examples: Sequence[Example], drops: Sequence[Drop]
+    out: Draft, history: History, kept: Sequence[Sequence[Encoded]], examples: Sequence[Example], drops: Sequence[Drop]
 ) -> None:
     """The curve as JSONL and PNG, and where every token went."""
     with out.file("loss.jsonl").open("w", encoding="utf-8") as file:
@@ -173,7 +240,14 @@ def report(
             file.write(json.dumps({"step": number, **row}) + "\n")
     plot(history, out.file("loss.png"))
     out.image("Training loss (nats per trained token)", "loss.png")
-    out.funnel("train.sft", len(examples), len(encoded), dict(Counter(drop.reason for drop in drops)), "examples")
+    out.funnel("train.sft", len(examples), len(kept), dict(Counter(drop.reason for drop in drops)), "examples")
+    encoded = [one for made in kept for one in made]
+    if split := sum(len(made) > 1 for made in kept):
+        out.text(
+            "Conversations in several sequences",
+            f"The template rewrites earlier answers: {split} conversations are trained as {len(encoded)} sequences in "
+            "all, one for each answer that a later prompt changes, each with the prompt that serving makes for it.",
+        )
     rows = [
         ["in the examples kept, one pass", sum(len(example.ids) for example in encoded)],
         ["of these, learnt (answers and stop tokens)", sum(example.weight for example in encoded)],
