@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import socket
 
 EPILOG = """\
-TARGET is what `danlu chat` takes: a recipe, an artifact, FILE.gguf, or endpoint:URL#MODEL.
+TARGET is what `danlu chat` takes: a recipe, an artifact, a built-in model, a folder, a hub id, FILE.gguf, or
+endpoint:URL#MODEL.
 
 examples:
   danlu serve recipes/tutor.yaml               http://127.0.0.1:8000/ and /v1 for the OpenAI client
