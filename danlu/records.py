@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from danlu.errors import DataError
 
@@ -112,7 +112,7 @@ class Preference(Record):
 class Score(Record):
     """A measured value that never travels alone.
 
-    `stderr` is None only where no standard error is defined. `better` gives the direction.
+    `stderr` is None only where no standard error is defined, as with a single item. `better` gives the direction.
     """
 
     name: str
@@ -123,6 +123,11 @@ class Score(Record):
     better: Literal["higher", "lower"]
     version: str
     seed: int | None = None
+
+    @field_validator("stderr")
+    @classmethod
+    def _of_two_or_more(cls, stderr: float | None, info: ValidationInfo) -> float | None:
+        return None if info.data.get("n", 0) < 2 else stderr
 
 
 class Drop(Record):

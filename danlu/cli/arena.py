@@ -56,7 +56,7 @@ def add(subparsers: Any) -> None:
 def arena(args: argparse.Namespace) -> int:
     import os
 
-    from danlu.cli.serve import listen
+    from danlu.cli.serve import listen, run
     from danlu.extras import need
     from danlu.serve.door import KEY_VARIABLE, Door, check_bind
 
@@ -66,7 +66,7 @@ def arena(args: argparse.Namespace) -> int:
         return _board(args)
     key = os.environ.get(KEY_VARIABLE) or None
     check_bind(args.host, key)
-    uvicorn = need("uvicorn", "serve")
+    need("uvicorn", "serve")
     listener = listen(args.host, args.port)
     try:
         with _opened(args) as made:
@@ -83,8 +83,7 @@ def arena(args: argparse.Namespace) -> int:
                 import webbrowser
 
                 webbrowser.open(address)
-            config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-            uvicorn.Server(config).run(sockets=[listener])
+            run(app, listener)
     except KeyboardInterrupt:
         pass
     finally:

@@ -19,8 +19,10 @@ EPILOG = """\
 TARGET is one of:
   a recipe (file or name)     the assistant that its latest run made
   an artifact (id or folder)  an assistant, or a model of kind gguf
-  FILE.gguf                   a model alone
+  an artifact of kind model or adapter, a folder in Hugging Face's format, a hub id (org/name)      in transformers
+  gemma-3-270m, FILE.gguf     a built-in model (danlu model ls) or a file, alone
   endpoint:URL#MODEL          any OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY
+  script:FILE.json            no model: a rehearsal, {"text found in the question": "answer"}
 
 examples:
   danlu chat recipes/tutor.yaml
@@ -87,13 +89,25 @@ def chat(args: argparse.Namespace) -> int:
 
 def open_target(target: str, store: Path, *, rag: bool, slots: int) -> Opened:
     """Make a Chat of TARGET. UsageError or StorageError when it names nothing."""
+    from danlu.model import named
+    from danlu.model.catalog import CATALOG
+    from danlu.model.find import gguf_file
+
     if target.startswith("endpoint:"):
         return _endpoint(target.removeprefix("endpoint:"))
+    if target.startswith("script:"):
+        return Opened(named.script(Path(target.removeprefix("script:"))), Path(target).stem)
     path = Path(target)
     if path.suffix == ".gguf":
         return _model(path, path.stem, slots)
+    if target in CATALOG:
+        return _model(gguf_file(target), target, slots, template=CATALOG[target].template)
     if (path / "artifact.json").is_file():
         return _artifact(path, rag, slots)
+    if named.is_weights(path):
+        return _weights(path, path.name)
+    if not path.exists() and named.HUB_ID.fullmatch(target):
+        return _weights(target, target)
     return _artifact(in_store(target, store), rag, slots)
 
 
@@ -109,11 +123,19 @@ def _endpoint(address: str) -> Opened:
     return Opened(Endpoint(url, model), model)
 
 
-def _model(path: Path, name: str, slots: int, context: int = 4096) -> Opened:
+def _model(path: Path, name: str, slots: int, context: int = 4096, template: str | None = None) -> Opened:
     from danlu.model.llama_server import LlamaServer
 
-    server = LlamaServer(path, context=context, slots=slots)
+    server = LlamaServer(path, context=context, slots=slots, template=template)
     return Opened(server, name, close=server.close)
+
+
+def _weights(model: Path | str, name: str) -> Opened:
+    from danlu.model.answering import ModelChat
+    from danlu.model.subject import open_model
+
+    chat = ModelChat(open_model(str(model)))
+    return Opened(chat, name, close=chat.close)
 
 
 def _artifact(folder: Path, rag: bool, slots: int) -> Opened:
@@ -128,6 +150,8 @@ def _artifact(folder: Path, rag: bool, slots: int) -> Opened:
         return _model(artifact.file(next(iter(formats.values()))), name, slots)
     if artifact.kind == "assistant":
         return _assistant(folder, name, rag, slots)
+    if artifact.kind in ("model", "adapter"):
+        return _weights(folder, name)
     raise UsageError(f"an artifact of kind {artifact.kind} does not chat", where=str(folder), next="danlu ls")
 
 
@@ -145,8 +169,12 @@ def _assistant(folder: Path, name: str, rag: bool, slots: int) -> Opened:
 def in_store(target: str, root: Path) -> Path:
     """The folder of the artifact that a recipe's latest run made, or that an id names."""
     from danlu.artifact import Store
+    from danlu.model.catalog import CATALOG
 
     if not root.is_dir():
+        near = nearest(target, CATALOG)
+        if near is not None:
+            raise UsageError(f"nothing is called {target!r}", nearest=near, next="danlu model ls")
         raise StorageError("there is no store here", where=str(root), next="danlu run RECIPE, or --store DIR")
     store = Store(root)
     name = _recipe_name(target)
@@ -160,7 +188,8 @@ def in_store(target: str, root: Path) -> Path:
         raise UsageError(f"{target!r} is the beginning of {len(fitting)} ids: {some}", next="danlu ls")
     if Path(target).is_file():
         raise StorageError("this recipe was not run yet", where=target, next=f"danlu run {target}")
-    known = [path.name for path in (store.root / "runs").iterdir()]
+    runs = store.root / "runs"
+    known = [*CATALOG, *([path.name for path in runs.iterdir()] if runs.is_dir() else [])]
     raise UsageError(f"nothing is called {target!r}", nearest=nearest(target, known), next="danlu chat --help")
 
 

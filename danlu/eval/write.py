@@ -9,13 +9,12 @@ from typing import Any
 from danlu.artifact import Draft, digest
 from danlu.errors import DataError
 from danlu.eval.cache import SAME_ANYWAY
+from danlu.eval.figure import new, save
 from danlu.eval.results import RESULTS, Results, TaskResult
 from danlu.eval.task import Task
-from danlu.extras import need
 from danlu.records import Record, Score, write_jsonl
 
 COLUMNS = ["task", "metric", "value", "n", "failed", "better", "unit", "shots", "version"]
-FONTS = ("Noto Sans CJK TC", "Noto Sans TC", "PingFang TC", "Microsoft JhengHei", "WenQuanYi Zen Hei", "DejaVu Sans")
 _TALLEST = 100
 
 
@@ -78,37 +77,26 @@ def _subjects(out: Draft, task: TaskResult) -> None:
     ]
     out.table(f"{task.task}: {name} by subject", ["subject", "value", "n"], table)
     known = [(subject, score) for subject, score in found.items() if score]
-    file = f"plots/{task.task}.png"
+    file = f"plots/{task.task}.svg"
     plot(task, known[:_TALLEST], out.file(file))
     out.image(f"{task.task}: {name} by subject, with one standard error", file)
 
 
 def plot(task: TaskResult, subjects: Sequence[tuple[str, Score]], path: Path) -> None:
     """One bar a subject, sorted by value, with its standard error; the line is the score of all."""
-    need("matplotlib", "eval")
-    from matplotlib.figure import Figure
-
     ordered = sorted(subjects, key=lambda pair: pair[1].value)
     whole = task.scores[0]
-    figure = Figure(figsize=(7, 1.2 + 0.24 * len(ordered)), dpi=120, layout="constrained")
+    figure = new(7, 1.2 + 0.24 * len(ordered))
     axes = figure.add_subplot()
     places = range(len(ordered))
     values = [score.value for _, score in ordered]
     axes.barh(places, values, xerr=[score.stderr or 0.0 for _, score in ordered], color="#b9c2cf", ecolor="#4a5361")
     axes.axvline(whole.value, color="#b3261e", linewidth=1.5, label=f"all {whole.n} questions")
-    axes.set_yticks(list(places), [f"{name} ({score.n})" for name, score in ordered], fontfamily=_fonts(), fontsize=8)
+    axes.set_yticks(list(places), [f"{name} ({score.n})" for name, score in ordered], fontsize=8)
     axes.set(xlabel=f"{whole.name}, {whole.unit} ({whole.better} is better)", ylim=(-0.7, len(ordered) - 0.3))
     axes.grid(axis="x", alpha=0.25)
     axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path, metadata={"Software": None})
-
-
-def _fonts() -> list[str]:
-    """The fonts of this machine that have Chinese, and the one that matplotlib brings."""
-    from matplotlib import font_manager
-
-    there = {font.name for font in font_manager.fontManager.ttflist}
-    return [name for name in FONTS if name in there]
+    save(figure, path)
 
 
 def source_of(task: Task, shots: int | None) -> list[Any]:

@@ -19,7 +19,9 @@ class Options:
     """How to decode. `temperature` 0 is greedy; `max_tokens` bounds the answer, in tokens of the model that answers;
     decoding also ends before the first of `stop`, which is not part of the answer. With `json_schema`, a backend that
     can (an endpoint with response_format, llama.cpp with a grammar) holds the answer to JSON of that schema; the others
-    ignore it, so the answer is still to be checked."""
+    ignore it, so the answer is still to be checked. `top_k` 0 and `min_p` 0 cut nothing off; they and `top_p` matter
+    beside a temperature only. The penalties are OpenAI's: subtracted from the logit of a token once for each time
+    (`frequency_penalty`), or once in all (`presence_penalty`), that it came in the answer."""
 
     max_tokens: int = 256
     temperature: float = 0.0
@@ -27,6 +29,10 @@ class Options:
     stop: tuple[str, ...] = ()
     seed: int = 0
     json_schema: Mapping[str, Any] | None = None
+    top_k: int = 0
+    min_p: float = 0.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
 
 
 GREEDY = Options()

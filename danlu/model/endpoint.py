@@ -109,6 +109,8 @@ class Endpoint:
         }
         if options.stop:
             body["stop"] = list(options.stop)
+        asked = ("top_k", "min_p", "frequency_penalty", "presence_penalty")
+        body |= {name: getattr(options, name) for name in asked if getattr(options, name)}
         if options.json_schema is not None:
             held = {"name": "answer", "strict": True, "schema": dict(options.json_schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": held}

@@ -1,10 +1,10 @@
 """Any OpenAI-compatible endpoint as a `LanguageModel`.
 
 Generations from messages go to /chat/completions, from plain prompts to /completions, where no chat template comes in
-between. Log-likelihoods need a server that says how likely the tokens of a prompt were: by `echo` with `logprobs` at
-/completions (OpenAI's first interface, vLLM) or by vLLM's `prompt_logprobs`. Which of them a server has is found out
-with a probe; where it has neither (OpenAI's chat models, llama.cpp's server), such a request is a Failure
-"unsupported".
+between; where a server only chats, a plain prompt is sent as one user's message, and the facts say so. Log-likelihoods
+need a server that says how likely the tokens of a prompt were: by `echo` with `logprobs` at /completions (OpenAI's
+first interface, vLLM) or by vLLM's `prompt_logprobs`. Which of them a server has is found out with a probe; where it
+has neither (OpenAI's chat models, llama.cpp's server), such a request is a Failure "unsupported".
 
 The continuation begins after as many tokens as the context has alone, as in lm-evaluation-harness; how many that are is
 asked once for each context. A text without a context can be scored where the server shows a BOS before it.
@@ -44,6 +44,7 @@ from danlu.model.language_model import (
     Result,
     Rolling,
 )
+from danlu.records import Message
 
 if TYPE_CHECKING:
     import httpx
@@ -52,6 +53,7 @@ _LONGEST_WAIT = 60.0
 _STOPS = 4  # what OpenAI takes; an answer is cut at the others on this side
 _TOO_LONG = re.compile(r"context.{0,12}(length|size|window)|maximum context|too long|too many tokens", re.IGNORECASE)
 _NO_SUCH_ROUTE = {404, 405, 501}
+_ONLY_CHATS = "this server has no /completions: plain prompts were sent as a user's message, in its chat template"
 _PROBE = "1 2 3 4"
 _BOS = re.compile(r"<[^<>]+>|\[[A-Z]+\]|")
 
@@ -101,6 +103,7 @@ class EndpointModel:
         self._lock, self._probing = threading.Lock(), threading.Lock()
         self._not_before = 0.0
         self._scores: Scores | Failure | None = None
+        self._only_chats = False
         self._lengths: dict[str, int] = {}
         self._gates: dict[str, threading.Lock] = {}
 
@@ -131,7 +134,8 @@ class EndpointModel:
 
     def _answer(self, request: Request) -> Result:
         if isinstance(request, Generation):
-            return self._tried(lambda: self._generated(request), chat=not isinstance(request.prompt, str))
+            chat = self._only_chats or not isinstance(request.prompt, str)
+            return self._tried(lambda: self._generated(request), chat)
         scores = self._how_to_score()
         if isinstance(scores, Failure):
             return scores
@@ -185,14 +189,23 @@ class EndpointModel:
 
     def _generated(self, request: Generation) -> Result:
         stops = [mark for mark in request.stop if mark]
-        if isinstance(request.prompt, str):
-            text, finish, tokens = self._completion(request, request.prompt, stops[:_STOPS])
+        if isinstance(request.prompt, str) and not self._only_chats:
+            try:
+                text, finish, tokens = self._completion(request, request.prompt, stops[:_STOPS])
+            except Refused as error:
+                if error.status not in _NO_SUCH_ROUTE:
+                    raise
+                self._only_chats = True
+                self.facts = {**self.facts, "note": _ONLY_CHATS}
+                return self._generated(request)
         else:
+            said = request.prompt
+            messages = (Message(role="user", content=said),) if isinstance(said, str) else said
             options = Options(
                 request.max_tokens, request.temperature, request.top_p, tuple(stops[:_STOPS]), request.seed,
                 request.json_schema,
             )  # fmt: skip
-            whole = gather(self._endpoint.stream(request.prompt, options))
+            whole = gather(self._endpoint.stream(messages, options))
             text, finish = whole.text, whole.finish
             tokens = whole.usage.completion_tokens if whole.usage else 0
         if finish == "content_filter":

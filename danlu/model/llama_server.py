@@ -35,10 +35,17 @@ _WIDE = str.maketrans("<>[]", "＜＞［］")
 class LlamaServer:
     """`context` is the tokens that one conversation may take, prompt and answer together (never more than the model
     was trained for); `slots` how many are served at once. With `reuse`, the part of a prompt that a slot has seen
-    before is not computed again."""
+    before is not computed again. `template` names a chat template (`danlu.model.template`) in place of the file's."""
 
     def __init__(
-        self, path: Path, *, context: int = 4096, slots: int = 8, threads: int | None = None, reuse: bool = True
+        self,
+        path: Path,
+        *,
+        context: int = 4096,
+        slots: int = 8,
+        threads: int | None = None,
+        reuse: bool = True,
+        template: str | None = None,
     ) -> None:
         _check(path)
         with LlamaFile(path) as vocabulary:
@@ -47,6 +54,10 @@ class LlamaServer:
         self.reuse = reuse
         key = secrets.token_hex(32)
         params = _params(path, context * slots, slots, threads or len(os.sched_getaffinity(0)), key)
+        if template is not None:
+            from danlu.model.template import source
+
+            params.chat_template = source(template)
         try:
             self._server = need("xllamacpp", "serve").Server(params)
         except RuntimeError as error:
@@ -68,8 +79,10 @@ class LlamaServer:
             "max_tokens": options.max_tokens,
             "temperature": options.temperature,
             "top_p": options.top_p,
-            "top_k": 0,
-            "min_p": 0.0,
+            "top_k": options.top_k,
+            "min_p": options.min_p,
+            "frequency_penalty": options.frequency_penalty,
+            "presence_penalty": options.presence_penalty,
             "seed": options.seed,
             "stop": list(options.stop),
             "cache_prompt": self.reuse,

@@ -3,6 +3,7 @@
     endpoint:https://api.openai.com/v1#gpt-4.1-mini   any OpenAI-compatible address, a `danlu serve` of your own too
     models/teacher.gguf                               a file, in llama.cpp inside this process
     smollm2-135m-instruct                             a built-in model (`danlu model ls`)
+    models/mine, org/name                             a folder of weights or an adapter, a hub id: in transformers
     script:answers.json                               no model: a JSON object {text found in the last message: answer}
 
 The key of an endpoint comes from an environment variable and from nowhere else. A local model answers one request at a
@@ -19,13 +20,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from danlu.artifact import digest, file_digest
+from danlu.artifact import digest, file_digest, path_digest
 from danlu.errors import DataError, EndpointError, ModelError, nearest
+from danlu.model import find
 from danlu.model.catalog import CATALOG
 from danlu.model.chat import Chat
 
+if TYPE_CHECKING:
+    from danlu.model.answering import ModelChat
+    from danlu.model.llama_server import LlamaServer
+
+ADAPTER = "adapter_config.json"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 CONTEXT = 4096
 """Tokens that one conversation with a local model may take, prompt and answer together."""
 
@@ -57,17 +66,26 @@ def opened(
         url, model = address(name)
         yield Opened(Endpoint(url, model, key_variable=key_variable, timeout=timeout, retries=0), name, at_once)
     elif name.startswith("script:"):
-        yield Opened(_script(Path(name.removeprefix("script:"))), name, at_once)
+        yield Opened(script(Path(name.removeprefix("script:"))), name, at_once)
     else:
-        from danlu.model.find import gguf_file
-        from danlu.model.llama_server import LlamaServer
-
-        path = gguf_file(name) if name in CATALOG else Path(name).expanduser()
-        server = LlamaServer(path, context=CONTEXT, slots=1, reuse=False)
+        local = _local(name)
         try:
-            yield Opened(server, name, 1)
+            yield Opened(local, name, 1)
         finally:
-            server.close()
+            local.close()
+
+
+def _local(name: str) -> LlamaServer | ModelChat:
+    """A model on this machine: weights in GGUF (a built-in model too) in llama.cpp, others in transformers."""
+    from danlu.model.answering import ModelChat
+    from danlu.model.find import gguf_file
+    from danlu.model.llama_server import LlamaServer
+    from danlu.model.subject import open_model
+
+    if name not in CATALOG and not name.endswith(".gguf"):
+        return ModelChat(open_model(name))
+    path, template = (gguf_file(name), CATALOG[name].template) if name in CATALOG else (Path(name).expanduser(), None)
+    return LlamaServer(path, context=CONTEXT, slots=1, reuse=False, template=template)
 
 
 def problem(name: str, root: str) -> tuple[str, str | None] | None:
@@ -81,10 +99,11 @@ def problem(name: str, root: str) -> tuple[str, str | None] | None:
     file = Path(root) / Path(name.removeprefix("script:")).expanduser()
     if name.startswith("script:") or name.endswith(".gguf"):
         return None if file.is_file() else (f"there is no file {name.removeprefix('script:')!r}", None)
-    if name in CATALOG:
+    if name in CATALOG or is_weights(file) or HUB_ID.fullmatch(name):
         return None
     return (
-        f"{name!r} is no endpoint (endpoint:URL#MODEL), no GGUF file, no built-in model and no script:FILE.json",
+        f"{name!r} is no endpoint (endpoint:URL#MODEL), no GGUF file, no built-in model, no folder of a model, no hub "
+        "id (org/name) and no script:FILE.json",
         nearest(name, CATALOG),
     )
 
@@ -96,6 +115,10 @@ def fingerprint(name: str, root: str) -> str:
         return CATALOG[name].sha256
     if name.startswith("endpoint:"):
         return digest(name)
+    if not name.startswith("script:") and not name.endswith(".gguf"):
+        folder = Path(root) / Path(name).expanduser()
+        adapted = (folder / ADAPTER).is_file()
+        return path_digest(folder) if adapted else find.fingerprint(name, root)
     return file_digest(Path(root) / Path(name.removeprefix("script:")).expanduser())
 
 
@@ -105,7 +128,15 @@ def licence(name: str, root: str) -> dict[str, str]:
         return {"licence": CATALOG[name].licence, "terms": CATALOG[name].terms}
     if name.startswith("script:"):
         return {"licence": "a script, no model", "terms": ""}
+    folder = Path(root) / Path(name).expanduser()
+    if is_weights(folder):
+        return find.folder_licence(folder)
     return {"licence": "unknown", "terms": "see the terms of the model's provider"}
+
+
+def is_weights(folder: Path) -> bool:
+    """Whether a folder holds a model in safetensors, or an adapter."""
+    return (folder / "config.json").is_file() or (folder / ADAPTER).is_file()
 
 
 def address(name: str) -> tuple[str, str]:
@@ -119,7 +150,8 @@ def address(name: str) -> tuple[str, str]:
     return url, model
 
 
-def _script(path: Path) -> Chat:
+def script(path: Path) -> Chat:
+    """The Scripted Chat of a JSON file; DataError when it is none."""
     from danlu.model.fake import Scripted
 
     try:

@@ -69,9 +69,14 @@ def ensure_template(tokenizer: PreTrainedTokenizerBase, name: str | None = None)
             where=str(tokenizer.name_or_path),
             next="use template alpaca, which needs no token of its own",
         )
-    text = (Path(__file__).parent / "templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    text = source(name)
     starts = tokenizer("").input_ids == [tokenizer.bos_token_id]
     tokenizer.chat_template = "{{- bos_token }}\n" + text if starts and "bos_token" not in text else text
+
+
+def source(name: str) -> str:
+    """The Jinja text of a named template."""
+    return (Path(__file__).parent / "templates" / f"{name}.jinja").read_text(encoding="utf-8")
 
 
 def _missing(tokenizer: PreTrainedTokenizerBase, name: str) -> str:

@@ -1,24 +1,26 @@
 """Any Chat behind OpenAI's HTTP interface: chat completions, models, embeddings, and a health check.
 
-`/v1/chat/completions` knows model, messages (text only), stream, stream_options, temperature, top_p, max_tokens,
-max_completion_tokens, stop, seed, n and user; other parameters are refused unless they ask for what is done anyway. The
-defaults are greedy decoding and the server's own length. Beside OpenAI's fields, a message (or delta) carries
-`sources` and `grounding` when the Chat gives them (see `danlu.model.chat.Delta`).
+`/v1/chat/completions` takes the parameters that are fields of `ChatRequest`; those that cannot change the answer
+(user, service_tier, parallel_tool_calls, …) are ignored, as OpenAI's own server does, and what would change it and is
+not done here (tools to call, log probabilities, pictures) is refused by name. The defaults are greedy decoding and the
+server's own length. Earlier tool calls and their results are told to the model as text. Beside OpenAI's fields, a
+message (or delta) carries `sources` and `grounding` when the Chat gives them (see `danlu.model.chat.Delta`).
 
-Not covered: tools, images, log probabilities, grammars, the Responses API, TLS (put a proxy before it), rate limits.
+Not covered: calling tools, images, log probabilities, the Responses API, TLS (put a proxy before it), rate limits.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from danlu.errors import DanluError, DataError, EndpointError, nearest
 from danlu.model.chat import Chat, Delta, Options, PromptTooLong, Usage, gather
@@ -33,18 +35,21 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 MOST_INPUTS = 2048
+_SEEDS = 1 << 32
 
 
 @dataclass(frozen=True)
 class Limits:
     """`slots` requests are answered at once, `waiting` more wait, and further ones are told to come back. `body` is
-    the longest request in bytes; `max_tokens` the length of an answer when none is asked for."""
+    the longest request in bytes, `patience` how long one may take to arrive, in seconds; `max_tokens` the length of an
+    answer when none is asked for."""
 
     slots: int = 8
     waiting: int = 32
     body: int = 2_000_000
     max_tokens: int = 512
     choices: int = 8
+    patience: float = 30.0
 
 
 class Part(BaseModel):
@@ -53,15 +58,45 @@ class Part(BaseModel):
     text: str
 
 
-class Said(BaseModel):
+class Function(BaseModel):
     model_config = ConfigDict(extra="ignore")
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part]
+    name: str
+    arguments: str = ""
 
-    def message(self) -> Message:
-        content = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+class Call(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    id: str = ""
+    function: Function
+
+
+class Said(BaseModel):
+    """One message; `content` may be null beside tool calls alone."""
+
+    model_config = ConfigDict(extra="ignore")
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[Part] | None = None
+    tool_calls: list[Call] | None = None
+    tool_call_id: str = ""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Said:
+        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+            raise ValueError("content is missing")
+        return self
+
+    def message(self, called: dict[str, str]) -> Message:
+        """The turn as any template takes it: calls and results of tools as text. `called` is the name of each call so
+        far."""
+        content = "".join(part.text for part in self.content) if isinstance(self.content, list) else self.content or ""
+        calls = self.tool_calls or []
+        called.update({call.id: call.function.name for call in calls})
+        lines = [f"[tool call] {call.function.name} {call.function.arguments}" for call in calls]
+        if self.role == "tool":
+            name = called.get(self.tool_call_id, self.tool_call_id)
+            return Message(role="user", content=f"[tool result] {name}\n{content}")
         role: Role = "system" if self.role == "developer" else self.role
-        return Message(role=role, content=content)
+        return Message(role=role, content="\n".join([content, *lines] if content else lines or [content]))
 
 
 class StreamOptions(BaseModel):
@@ -69,46 +104,99 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class TextFormat(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    type: Literal["text"]
+class Schema(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class Format(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: Schema | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> Format:
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("json_schema is missing")
+        return self
+
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        if self.type == "text":
+            return None
+        return {"type": "object"} if self.json_schema is None else self.json_schema.schema_
 
 
 class ChatRequest(BaseModel):
-    """The body of a chat completion; the fields after `user` may only hold what is done anyway."""
+    """The body of a chat completion. The fields from `user` on change nothing and are ignored, or may only hold what
+    is done anyway. A negative seed is a new one each time."""
 
     model_config = ConfigDict(extra="forbid")
     model: str
     messages: list[Said] = Field(min_length=1)
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1)
+    min_p: float | None = Field(None, ge=0, le=1)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     stop: str | list[str] | None = None
-    seed: int | None = Field(None, ge=0, lt=2**32)
+    seed: int | None = None
     n: int | None = Field(None, ge=1)
+    response_format: Format | None = None
     user: str | None = None
-    frequency_penalty: Literal[0] | None = None
-    presence_penalty: Literal[0] | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    metadata: dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    prediction: Any = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    functions: list[Any] | None = None
+    function_call: Any = None
+    modalities: list[Literal["text"]] | None = None
+    verbosity: Literal["medium"] | None = None
     logprobs: Literal[False] | None = None
+    top_logprobs: Literal[0] | None = None
     logit_bias: dict[str, float] | None = Field(None, max_length=0)
-    tools: list[Any] | None = Field(None, max_length=0)
-    tool_choice: Literal["none", "auto"] | None = None
-    response_format: TextFormat | None = None
-    store: Literal[False] | None = None
-    metadata: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _calls_no_tools(self) -> ChatRequest:
+        for given, choice, name in (
+            (self.tools, "tool_choice", "tools"),
+            (self.functions, "function_call", "functions"),
+        ):
+            asked = getattr(self, choice)
+            if asked not in (None, "none", "auto") or (given and asked != "none"):
+                raise ValueError(f'{name}: this server calls no tools; send {choice}: "none", or leave {name} out')
+        return self
 
     def options(self, limits: Limits) -> Options:
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        seed = secrets.randbits(32) if self.seed is not None and self.seed < 0 else self.seed or 0
         return Options(
             max_tokens=self.max_completion_tokens or self.max_tokens or limits.max_tokens,
             temperature=self.temperature or 0.0,
             top_p=1.0 if self.top_p is None else self.top_p,
             stop=tuple(mark for mark in stop if mark),
-            seed=self.seed or 0,
+            seed=seed % _SEEDS,
+            json_schema=self.response_format.schema if self.response_format else None,
+            top_k=max(self.top_k or 0, 0),
+            min_p=self.min_p or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            presence_penalty=self.presence_penalty or 0.0,
         )
+
+    def conversation(self) -> list[Message]:
+        called: dict[str, str] = {}
+        return [said.message(called) for said in self.messages]
 
 
 class EmbeddingsRequest(BaseModel):
@@ -116,7 +204,7 @@ class EmbeddingsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     model: str
-    input: str | list[str]
+    input: str | list[str] | list[int] | list[list[int]]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
     input_type: Literal["query", "passage"] = "passage"
@@ -124,9 +212,12 @@ class EmbeddingsRequest(BaseModel):
 
 
 class Service:
-    """The endpoints. `name` is what the model is called in requests."""
+    """The endpoints. `name` is what the model is called in requests; `json_answers` whether it can be held to JSON."""
 
-    def __init__(self, chat: Chat, name: str, embedder: Embedder | None, limits: Limits) -> None:
+    def __init__(
+        self, chat: Chat, name: str, embedder: Embedder | None, limits: Limits, json_answers: bool = True
+    ) -> None:
+        self.json_answers = json_answers
         self.chat = chat
         self.name = name
         self.embedder = embedder
@@ -151,9 +242,12 @@ class Service:
         self._know(asked.model, [self.name])
         if (asked.n or 1) > self.limits.choices:
             raise Refusal(400, f"n is at most {self.limits.choices}", param="n")
-        messages = [said.message() for said in asked.messages]
+        messages = asked.conversation()
         options = asked.options(self.limits)
-        each = [replace(options, seed=options.seed + index) for index in range(asked.n or 1)]
+        if options.json_schema is not None and not self.json_answers:
+            what = "an assistant with documents answers in sentences it can cite, not in JSON; serve it with --no-rag"
+            raise Refusal(400, f"response_format: {what}", param="response_format")
+        each = [replace(options, seed=(options.seed + index) % _SEEDS) for index in range(asked.n or 1)]
         if not asked.stream:
             return _json(await self._whole(messages, each))
         events = self._events(messages, each, bool(asked.stream_options and asked.stream_options.include_usage))
@@ -167,7 +261,7 @@ class Service:
             raise Refusal(404, "this server has no embedding model", "model_not_found")
         embedder = self.embedder
         self._know(asked.model, [embedder.name])
-        texts = [asked.input] if isinstance(asked.input, str) else asked.input
+        texts = _texts(asked.input)
         if not texts or not all(texts) or len(texts) > MOST_INPUTS:
             raise Refusal(400, f"input must be 1 to {MOST_INPUTS} texts, none of them empty", param="input")
         if asked.dimensions not in (None, embedder.dim):
@@ -242,6 +336,7 @@ def make_app(
     key: str | None = None,
     host: str = "127.0.0.1",
     limits: Limits = Limits(),
+    json_answers: bool = True,
 ) -> fastapi.FastAPI:
     """The app. Without `key` it answers to loopback names only; with one, /v1 wants it as a bearer token.
 
@@ -250,7 +345,7 @@ def make_app(
     import fastapi
     from starlette.exceptions import HTTPException
 
-    service = Service(chat, name, embedder, limits)
+    service = Service(chat, name, embedder, limits, json_answers)
     silent: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
     app = fastapi.FastAPI(title="Danlu", docs_url=None, redoc_url=None, openapi_url=None, telemetry=silent)
     app.add_route("/healthz", service.health, methods=["GET"])
@@ -269,7 +364,7 @@ def make_app(
     app.add_exception_handler(DanluError, refuse)
     app.add_exception_handler(HTTPException, refuse)
     app.add_exception_handler(Exception, refuse)
-    app.add_middleware(Door, key=key, host=host, body=limits.body)
+    app.add_middleware(Door, key=key, host=host, body=limits.body, patience=limits.patience)
     app.state.service = service
     return app
 
@@ -291,6 +386,18 @@ def refusal_of(error: Exception) -> Refusal:
     return Refusal(500, what)
 
 
+def _texts(given: str | list[str] | list[int] | list[list[int]]) -> list[str]:
+    """The texts of an embeddings request; token ids, which another tokenizer made, are refused."""
+    texts = [given] if isinstance(given, str) else given
+    if not all(isinstance(text, str) for text in texts):
+        raise Refusal(
+            400,
+            "input must be text, not token ids (in LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False))",
+            param="input",
+        )
+    return [text for text in texts if isinstance(text, str)]
+
+
 async def _read(request: Request, kind: type[Any]) -> Any:
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise Refusal(415, "the content type must be application/json")
@@ -300,7 +407,9 @@ async def _read(request: Request, kind: type[Any]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        what = first["msg"]
+        what = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "literal_error" and field.endswith("type") and "content" in field:
+            what = f"{first['input']!r} is not read here: the parts of a message are text"
         if first["type"] == "extra_forbidden":
             near = nearest(str(first["loc"][-1]), kind.model_fields)
             what = "this parameter is not known or not supported" + (f"; did you mean {near!r}?" if near else "")

@@ -3,14 +3,17 @@
 - The Host header must name this machine's loopback or the host that was bound (against DNS rebinding), unless a key
   guards the door; an Origin header must be that host's own page. No CORS header is ever sent.
 - With a key, /v1 wants it as a bearer token. It is compared in constant time, and stands in no log and no answer.
-- A body over the limit is refused, whether it says so or not.
+- A body over the limit is refused, whether it says so or not, and so is one that takes too long to arrive.
+- A client that leaves costs one line in the debug log.
 - Every answer carries a content security policy that lets a page load nothing from elsewhere.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -18,6 +21,8 @@ from danlu.errors import UsageError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 KEY_VARIABLE = "DANLU_API_KEY"
@@ -64,10 +69,11 @@ def check_bind(host: str, key: str | None) -> None:
 class Door:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, key: str | None, host: str, body: int) -> None:
+    def __init__(self, app: ASGIApp, key: str | None, host: str, body: int, patience: float = 30.0) -> None:
         self.app = app
         self.key = key
         self.body = body
+        self.patience = patience
         self.hosts = {*LOOPBACK, host}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,14 +107,23 @@ class Door:
         if self.key is None:
             return True
         scheme, _, given = authorization.partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.key.encode())
+        # bytes, since a header is latin-1 on the wire and a key may be in Chinese
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self.key.encode())
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        taken, begun = 0, False
+        from starlette.requests import ClientDisconnect
+
+        taken, begun, arrived = 0, False, False
+        deadline = asyncio.get_running_loop().time() + self.patience
 
         async def take() -> Message:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, arrived
+            try:
+                async with asyncio.timeout_at(None if arrived else deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise _too_slow(self.patience) from None
+            arrived = arrived or not message.get("more_body", False)
             taken += len(message.get("body", b""))
             if taken > self.body:
                 raise _too_large(self.body)
@@ -128,6 +143,13 @@ class Door:
             if begun:
                 raise
             await _refuse(refusal, scope, send)
+        except ClientDisconnect:
+            log.debug("a client left during %s %s", scope["method"], scope["path"])
+
+
+def _too_slow(seconds: float) -> Refusal:
+    what = f"the request did not arrive within {seconds:g} seconds"
+    return Refusal(408, what, "request_timeout", headers={"Connection": "close"})
 
 
 def _too_large(limit: int) -> Refusal:

@@ -417,7 +417,7 @@ def test_classic_models_stand_beside_the_others(files, tmp_path, capsys):
     assert not made.change("shapes.mcc").paired
     assert made.warnings == []
     artifact = find("strong", Store(store)).tasks["shapes"].stored.artifact
-    assert {"plots/shapes/confusion.png", "results.json", "samples/shapes.jsonl"} <= set(artifact.manifest["files"])
+    assert {"plots/shapes/confusion.svg", "results.json", "samples/shapes.jsonl"} <= set(artifact.manifest["files"])
     assert artifact.verify() == []
     assert len(list(read_samples(artifact.path, "shapes"))) == 200
     assert main(["leaderboard", "--store", str(store), "--out", str(tmp_path / "board.html")]) == 0
@@ -471,10 +471,10 @@ def test_every_plot_is_drawn(tmp_path, capsys):
     assert main(["metrics", *common, "--kind", "regression", "--truth", "x", "--predicted", "y"]) == 0
     names = {path.name for path in plots.iterdir()}
     assert names == {
-        *("confusion.png", "roc.png", "precision-recall.png", "reliability.png", "contingency.png"),
-        *("silhouettes.png", "plane.png", "residuals.png"),
+        *("confusion.svg", "roc.svg", "precision-recall.svg", "reliability.svg", "contingency.svg"),
+        *("silhouettes.svg", "plane.svg", "residuals.svg"),
     }
-    assert all((plots / name).read_bytes().startswith(b"\x89PNG") for name in names)
+    assert all("<text" in (plots / name).read_text(encoding="utf-8") for name in names)
     assert "accuracy" in capsys.readouterr().out
 
 

@@ -186,6 +186,22 @@ def test_answers_to_messages_and_to_plain_prompts(serve: Any, monkeypatch: pytes
     assert KEY not in json.dumps([dict(model.facts), model.fingerprint, model.name])
 
 
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_that_only_chats_is_asked_in_its_chat_and_the_facts_say_so(serve: Any, status: int) -> None:
+    def chats(path: str, body: dict[str, Any]) -> Reply:
+        if not path.endswith("/chat/completions"):
+            return said({"error": {"message": "no such route"}}, status)
+        event = {"choices": [{"delta": {"content": body["messages"][0]["content"][::-1]}, "finish_reason": "stop"}]}
+        return 200, {"content-type": "text/event-stream"}, f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode()
+
+    server, model = serve(chats, at_once=1)
+    found = dict(model.answer([Generation("甲乙"), Generation("丙丁"), Continuation("甲", "乙"), Rolling("甲")]))
+    assert [found[0], found[1]] == [Answer("乙甲", "stop", 0), Answer("丁丙", "stop", 0)]
+    assert {found[2].reason, found[3].reason} == {"unsupported"}  # type: ignore[union-attr]
+    assert sum(path == "/v1/completions" and "logprobs" not in body for path, body, _ in server.seen) < 4
+    assert "in its chat template" in model.facts["note"]
+
+
 def test_what_passes_is_tried_again_and_costs_nothing(serve: Any) -> None:
     slept: list[float] = []
     left = [

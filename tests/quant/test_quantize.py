@@ -64,28 +64,6 @@ def test_types_follow_llama_cpp(model, tmp_path):
     assert [kinds[f"blk.{i}.ffn_down.weight"] for i in range(9)] == down
 
 
-def test_bytes_equal_llama_cpp_s_own_quantizer(model, tmp_path):
-    import ctypes
-
-    from gguf import GGUFReader
-
-    try:
-        from llama_cpp import llama_cpp as reference
-    except (ImportError, OSError, RuntimeError) as error:
-        pytest.skip(f"llama-cpp-python is not usable here: {error}")
-    write(model.path, tmp_path / "f32.gguf", "f32", LICENCE, Track(quiet=True))
-    for word in ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "q5_0", "q4_0", "f16", "bf16"):
-        params = reference.llama_model_quantize_default_params()
-        params.ftype = FORMATS[word][0]
-        source, target = tmp_path / "f32.gguf", tmp_path / "reference.gguf"
-        done = reference.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
-        assert done == 0
-        write(model.path, tmp_path / "ours.gguf", word, LICENCE, Track(quiet=True))
-        theirs = {t.name: (t.tensor_type, t.data.tobytes()) for t in GGUFReader(target).tensors}
-        ours = {t.name: (t.tensor_type, t.data.tobytes()) for t in GGUFReader(tmp_path / "ours.gguf").tensors}
-        assert ours == theirs, word
-
-
 def test_the_vocabulary_can_come_from_tokenizer_json_alone(model, tmp_path):
     (model.path / "vocabulary.gguf").unlink()
     write(model.path, tmp_path / "m.gguf", "f32", LICENCE, Track(quiet=True))

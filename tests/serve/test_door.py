@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import socket
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from starlette.testclient import TestClient
@@ -57,6 +62,45 @@ def test_without_the_key_nobody_comes_in(header: str | None) -> None:
         assert response.json()["error"]["type"] == "authentication_error"
         assert response.headers["www-authenticate"] == "Bearer"
         assert KEY not in response.text
+
+
+def test_a_key_in_chinese() -> None:
+    key = "祕密-鑰匙-123"
+    for given, status in ((key, 200), (key + "4", 401), ("x", 401)):
+        headers = {"Authorization": f"Bearer {given}".encode()}
+        assert client(key=key).get("/v1/models", headers=headers).status_code == status
+
+
+def half(address: str, sent: bytes, leave: bool) -> bytes:
+    """What the server says to a client that sends no more than `sent`."""
+    parts = urlsplit(address)
+    with socket.create_connection((parts.hostname, parts.port or 80), timeout=20) as line:
+        line.sendall(sent)
+        said = b"" if leave else line.recv(65536)
+        while said and not leave and (more := line.recv(65536)):
+            said += more
+        return said
+
+
+def test_who_is_slow_is_let_go_and_who_leaves_costs_one_line(
+    running: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.dumps({**ASK, "stream": True}).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: "
+    begun = f"{head}{len(body)}\r\n\r\n".encode() + body[:9]
+    caplog.set_level(logging.DEBUG, "danlu.serve.door")
+    with running(make_app(Scripted(["好"] * 99), "fake", limits=Limits(patience=0.3)), patience=0.3) as address:
+        assert half(address, begun, leave=False).startswith(b"HTTP/1.1 408")
+        assert half(address, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n", leave=False) == b""
+        assert half(address, b"", leave=False) == b""
+        assert half(address, f"{head}{len(body)}\r\nConnection: close\r\n\r\n".encode() + body, False).count(b"data:")
+        caplog.clear()
+        for _ in range(20):
+            half(address, begun, leave=True)
+            half(address, f"{head}{len(body)}\r\n\r\n".encode() + body, leave=True)
+        assert client().get("/healthz").status_code == 200
+    lines = [record for record in caplog.records if record.levelno > logging.DEBUG]
+    assert not lines, [record.getMessage() for record in lines]
 
 
 def test_with_the_key_from_anywhere() -> None:

@@ -1,6 +1,5 @@
 """Secrets: recall and precision by kind on a set made from a seed, look-alikes, and a peer on the same lines."""
 
-import importlib.util
 import random
 import string
 from collections import Counter
@@ -87,7 +86,6 @@ def test_entropy():
     assert credentials.entropy("aabb") == 1
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("detect_secrets"), reason="detect-secrets is not installed")
 def test_beside_detect_secrets():
     """The same lines to Yelp's detect-secrets (its shaped plugins and its keyword plugin): we find no less of any kind
     that it knows, and take no more of the look-alikes for secrets."""

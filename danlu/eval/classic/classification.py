@@ -382,16 +382,16 @@ def _draw(items: Items, folder: Path) -> dict[str, str]:
     import numpy as np
 
     table = _Counted(items).table(np.ones(items.n)).astype(int)
-    made = {"confusion.png": "Confusion matrix"}
-    plots.confusion(folder / "confusion.png", table, items.classes)
+    made = {"confusion.svg": "Confusion matrix"}
+    plots.confusion(folder / "confusion.svg", table, items.classes)
     held = np.bincount(items.truth, minlength=len(items.classes))
     if items.scores is not None and (held > 0).sum() > 1:
         which = [items.positive] if len(items.classes) == 2 else [at for at in np.argsort(-held)[:8] if held[at]]
         curves = {items.classes[at]: Ranking(items.truth == at, items.scores[:, at]) for at in which}
-        plots.roc(folder / "roc.png", curves, items.n)
-        plots.precision_recall(folder / "precision-recall.png", curves, items.n)
-        made |= {"roc.png": "ROC curve", "precision-recall.png": "Precision and recall"}
+        plots.roc(folder / "roc.svg", curves, items.n)
+        plots.precision_recall(folder / "precision-recall.svg", curves, items.n)
+        made |= {"roc.svg": "ROC curve", "precision-recall.svg": "Precision and recall"}
     if items.probable:
-        plots.reliability(folder / "reliability.png", _calibration(items), items.n)
-        made["reliability.png"] = "Reliability: how sure, and how often right"
+        plots.reliability(folder / "reliability.svg", _calibration(items), items.n)
+        made["reliability.svg"] = "Reliability: how sure, and how often right"
     return made

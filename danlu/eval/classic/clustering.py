@@ -65,12 +65,12 @@ def measure(table: Predictions, settings: ClassicSettings, track: Track) -> Outc
         made = {}
         if truth is not None:
             counts = _table(truth, said, names)(np.ones(table.n)).astype(int)
-            plots.confusion(folder / "contingency.png", counts, names[0], ("cluster", "true class"), names[1])
-            made["contingency.png"] = "True classes and clusters"
+            plots.confusion(folder / "contingency.svg", counts, names[0], ("cluster", "true class"), names[1])
+            made["contingency.svg"] = "True classes and clusters"
         if silhouette is not None:
-            plots.silhouettes(folder / "silhouettes.png", silhouette, said)
-            plots.plane(folder / "plane.png", features, said)
-            made |= {"silhouettes.png": "Silhouettes", "plane.png": "Two principal components"}
+            plots.silhouettes(folder / "silhouettes.svg", silhouette, said)
+            plots.plane(folder / "plane.svg", features, said)
+            made |= {"silhouettes.svg": "Silhouettes", "plane.svg": "Two principal components"}
         return made
 
     return Outcome(scores, samples, by, [*notes, *told], draw)

@@ -142,12 +142,12 @@ def _set_rows(truths: Any, saids: Any, classes: Sequence[str]) -> list[list[Any]
 def _draw_sets(truths: Any, saids: Any, scores: Any, classes: Sequence[str], folder: Path) -> dict[str, str]:
     import numpy as np
 
-    plots.bars(folder / "classes.png", list(classes), [row[3] for row in _set_rows(truths, saids, classes)], "F1")
-    made = {"classes.png": "F1 of each class"}
+    plots.bars(folder / "classes.svg", list(classes), [row[3] for row in _set_rows(truths, saids, classes)], "F1")
+    made = {"classes.svg": "F1 of each class"}
     shown = [at for at in np.argsort(-truths.sum(axis=0))[:8] if 0 < truths[:, at].sum() < len(truths)]
     if scores is not None and shown:
         curves = {classes[at]: Ranking(truths[:, at], scores[:, at]) for at in shown}
-        plots.roc(folder / "roc.png", curves, len(truths))
-        plots.precision_recall(folder / "precision-recall.png", curves, len(truths))
-        made |= {"roc.png": "ROC curve", "precision-recall.png": "Precision and recall"}
+        plots.roc(folder / "roc.svg", curves, len(truths))
+        plots.precision_recall(folder / "precision-recall.svg", curves, len(truths))
+        made |= {"roc.svg": "ROC curve", "precision-recall.svg": "Precision and recall"}
     return made

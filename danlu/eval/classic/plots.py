@@ -1,4 +1,4 @@
-"""Plots of classic tasks, as PNG files."""
+"""Plots of classic tasks, as SVG files."""
 
 from __future__ import annotations
 
@@ -6,41 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from danlu.extras import need
+from danlu.eval.figure import new, save
 
-FONTS = ("Noto Sans CJK TC", "Noto Sans TC", "PingFang TC", "Microsoft JhengHei", "WenQuanYi Zen Hei", "DejaVu Sans")
 COLOURS = ("#a8391f", "#2f6f9f", "#2f7d6b", "#b8862b", "#7a4fa3", "#5c6b2f", "#c0527f", "#5b6470")
 _MOST = 30
 _ANNOTATED = 12
-
-
-def _figure(width: float, height: float) -> Any:
-    need("matplotlib", "eval")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _fonts() -> list[str]:
-    """The fonts of this machine that have Chinese, and the one that matplotlib brings."""
-    from matplotlib import font_manager
-
-    there = {font.name for font in font_manager.fontManager.ttflist}
-    return [name for name in FONTS if name in there]
-
-
-def _save(figure: Any, path: Path) -> None:
-    for axes in figure.axes:
-        for text in [*axes.get_xticklabels(), *axes.get_yticklabels(), axes.title, axes.xaxis.label, axes.yaxis.label]:
-            text.set_fontfamily(_fonts())
-        if axes.get_legend() is not None:
-            for text in axes.get_legend().get_texts():
-                text.set_fontfamily(_fonts())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": None})
 
 
 def confusion(
@@ -53,7 +23,7 @@ def confusion(
     table, names = np.asarray(table)[:_MOST, :_MOST], list(names)[:_MOST]
     share = table / np.maximum(1, table.sum(axis=1, keepdims=True))
     size = 2.2 + 0.42 * max(len(names), len(wide))
-    figure = _figure(size + 0.8, size)
+    figure = new(size + 0.8, size)
     axes = figure.add_subplot()
     shown = axes.imshow(share, cmap="YlGnBu", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(wide)), wide, rotation=45, ha="right", fontsize=8)
@@ -66,14 +36,14 @@ def confusion(
                 count = f"{int(table[row, column]):,}"
                 axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=9)
     figure.colorbar(shown, ax=axes, label="share of the row")
-    _save(figure, path)
+    save(figure, path)
 
 
 def roc(path: Path, curves: Mapping[str, Any], n: int) -> None:
     """ROC curves with their areas; the dotted line is chance."""
     import numpy as np
 
-    figure = _figure(5.4, 4.6)
+    figure = new(5.4, 4.6)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], ":", color="#8a857b", linewidth=1)
     for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
@@ -84,14 +54,14 @@ def roc(path: Path, curves: Mapping[str, Any], n: int) -> None:
     axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def precision_recall(path: Path, curves: Mapping[str, Any], n: int) -> None:
     """Precision over recall, as steps; the dotted lines are each class's share of the items (chance)."""
     import numpy as np
 
-    figure = _figure(5.4, 4.6)
+    figure = new(5.4, 4.6)
     axes = figure.add_subplot()
     for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
         right, wrong = curve.counts(np.ones(n))
@@ -103,7 +73,7 @@ def precision_recall(path: Path, curves: Mapping[str, Any], n: int) -> None:
     axes.set(xlabel="recall", ylabel="precision", xlim=(-0.01, 1.01), ylim=(0, 1.03))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="lower left")
-    _save(figure, path)
+    save(figure, path)
 
 
 def reliability(path: Path, calibration: Any, n: int) -> None:
@@ -114,7 +84,7 @@ def reliability(path: Path, calibration: Any, n: int) -> None:
 
     held, sure, right = calibration.sums(np.ones(n))
     full = held > 0
-    figure = _figure(5.4, 5.4)
+    figure = new(5.4, 5.4)
     upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 1)})
     upper.plot([0, 1], [0, 1], ":", color="#8a857b", linewidth=1)
     x, y = sure[full] / held[full], right[full] / held[full]
@@ -129,7 +99,7 @@ def reliability(path: Path, calibration: Any, n: int) -> None:
     lower.set(xlabel="how sure", ylabel="items")
     for axes in (upper, lower):
         axes.grid(alpha=0.25)
-    _save(figure, path)
+    save(figure, path)
 
 
 def residuals(path: Path, truth: Any, said: Any) -> None:
@@ -138,7 +108,7 @@ def residuals(path: Path, truth: Any, said: Any) -> None:
 
     truth, said = np.asarray(truth, dtype=float), np.asarray(said, dtype=float)
     left = said - truth
-    figure = _figure(11, 3.6)
+    figure = new(11, 3.6)
     one, two, three = figure.subplots(1, 3)
     style = {"s": 12, "alpha": max(0.15, min(0.8, 300 / len(truth))), "color": COLOURS[1], "linewidths": 0}
     one.scatter(truth, said, **style)
@@ -153,7 +123,7 @@ def residuals(path: Path, truth: Any, said: Any) -> None:
     three.set(xlabel="predicted - true", ylabel="items")
     for axes in (one, two, three):
         axes.grid(alpha=0.25)
-    _save(figure, path)
+    save(figure, path)
 
 
 def silhouettes(path: Path, values: Any, clusters: Sequence[str]) -> None:
@@ -161,7 +131,7 @@ def silhouettes(path: Path, values: Any, clusters: Sequence[str]) -> None:
     import numpy as np
 
     values, held_by = np.asarray(values), np.asarray(clusters)
-    figure = _figure(6, 4.6)
+    figure = new(6, 4.6)
     axes = figure.add_subplot()
     start, middles = 0, []
     names = sorted(set(clusters))[:_MOST]
@@ -177,7 +147,7 @@ def silhouettes(path: Path, values: Any, clusters: Sequence[str]) -> None:
     axes.set(xlabel="silhouette", ylabel="cluster")
     axes.legend(frameon=False, fontsize=9)
     axes.grid(axis="x", alpha=0.25)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plane(path: Path, points: Any, clusters: Sequence[str]) -> None:
@@ -189,7 +159,7 @@ def plane(path: Path, points: Any, clusters: Sequence[str]) -> None:
     _, _, axes_of = np.linalg.svd(centred, full_matrices=False)
     flat = centred @ axes_of[:2].T
     flat = flat if flat.shape[1] == 2 else np.column_stack([flat, np.zeros(len(flat))])
-    figure = _figure(5.6, 4.8)
+    figure = new(5.6, 4.8)
     axes = figure.add_subplot()
     for place, name in enumerate(sorted(set(clusters))[:_MOST]):
         held = held_by == name
@@ -197,16 +167,16 @@ def plane(path: Path, points: Any, clusters: Sequence[str]) -> None:
     axes.set(xlabel="first principal component", ylabel="second")
     axes.legend(frameon=False, fontsize=8, ncols=2)
     axes.grid(alpha=0.25)
-    _save(figure, path)
+    save(figure, path)
 
 
 def bars(path: Path, names: Sequence[str], values: Sequence[float], what: str) -> None:
     """One bar a name; the first thirty."""
     names, values = list(names)[:_MOST][::-1], list(values)[:_MOST][::-1]
-    figure = _figure(6, 1.2 + 0.26 * len(names))
+    figure = new(6, 1.2 + 0.26 * len(names))
     axes = figure.add_subplot()
     axes.barh(range(len(names)), values, color="#b9c2cf")
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set(xlabel=what, xlim=(0, max(1.0, *values)))
     axes.grid(axis="x", alpha=0.25)
-    _save(figure, path)
+    save(figure, path)

@@ -45,8 +45,8 @@ def measure(table: Predictions, settings: ClassicSettings, track: Track) -> Outc
     make = average("mae", settings.unit, "lower", settings.seed)
 
     def draw(folder: Path) -> dict[str, str]:
-        plots.residuals(folder / "residuals.png", truth, said)
-        return {"residuals.png": "Predicted and true values, and what is left"}
+        plots.residuals(folder / "residuals.svg", truth, said)
+        return {"residuals.svg": "Predicted and true values, and what is left"}
 
     return Outcome(scores, samples, by_subject("mae", list(apart), groups, make), [*notes, *told], draw)
 
