@@ -18,13 +18,12 @@ import json
 import re
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from danlu.text import usage, variants  # noqa: E402
+from danlu.text import usage  # noqa: E402
 
 SHARED = ROOT.parent / "shared" / "data"
 AROUND = 14
@@ -93,8 +92,10 @@ def main() -> None:
             took = time.perf_counter() - begun
             characters = sum(map(len, text.split()))
             per_million = 1e6 * len(found) / characters
-            print(f"{side} {source}: {len(found)} hits in {characters:,} characters, {per_million:.1f} per million, "
-                  f"{characters / took / 1e6:.2f} million characters/s")
+            print(
+                f"{side} {source}: {len(found)} hits in {characters:,} characters, {per_million:.1f} per million, "
+                f"{characters / took / 1e6:.2f} million characters/s"
+            )
             kept[source] = [(hit.start, hit.end, context(text, hit)) for hit in found]
             if args.show == side:
                 for _, _, told in kept[source]:

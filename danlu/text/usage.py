@@ -3,8 +3,7 @@
 The vocabulary is two tables: OpenCC's (`opencc_phrases.tsv`) and ours (`terms.tsv`), which adds what OpenCC lacks,
 overrules it and says how the ambiguous words are judged by their neighbours. All is matched folded to Simplified
 characters, so that 軟件 and 软件 are one term; where matches overlap the longest wins, then the leftmost. A match is a
-term only where it is a word: one that lies across words (出租|車位, 少數|組員) or inside a longer one (博客來) is none, see
-`danlu.text.lattice`.
+term only where it is a word (`danlu.text.lattice`): one across words (出租|車位) or in another (博客來) is none.
 
 What is left alone (code, addresses, block quotes, quotations marked as mainland usage) is in `danlu.text.quoted`; in a
 title (《…》, 〈…〉) words are left alone too, characters are not.
@@ -16,7 +15,7 @@ Not covered: grammar, style and word order; terms that neither table lists; ambi
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -201,21 +200,28 @@ def _cue(column: str) -> Cue | None:
 
 _OFFICIAL_WINDOW = 250
 _OFFICIAL_LEAST = 3
-"""Of 1,572 places in statutes 98.7 % have three set phrases within 250 characters, of 6,188 in mainland prose 0.2 %."""
+"""Three of the phrases stand within 250 characters of 98 % of 1,572 places in statutes, of 0.2 % of 6,188 in prose."""
 _OFFICIAL = re.compile(
     variants.fold(
-        "主管機關|前[項條款]|各款|左列|下列|準用|核[定准發]|備查|檢[具附送]|本(?:辦法|細則|準則|規則|條例|規程|標準|法)"
-        "|第[一二三四五六七八九十百]+[條項款]|[所另訂]定|規定|掌理|事項|[應由]於|或其|[、，]得|辦理|依[前本法]|不得|所屬|機關|審查|擬訂"
-        "|本[局會部處院府署]|(?:辦法|規則|條例|要點|準則|細則|規程)\n|\n(?:[一二三四五六七八九十]+、|（[一二三四五六七八九十])|以上者|業務|暨"
-        "|應[經予依由設將有]|其他有關|設備|及其|之[管研設處建整規審使維作程訂分執編]"
+        "主管機關|前[項條款]|各款|左列|下列|準用|核[定准發]|備查|檢[具附送]|本(?:辦法|細則|準則|規則|條例|規程|標準|[法局會部處府署])"
+        "|條第|[所另訂]定|規定|掌理|事項|或其|辦理|依[前本法]|不得|所屬|機關|審查|擬訂|以上者|業務|暨"
+        "|應[於經予依由設將有]|其他有關|設備|及其|之[管研設處建整規審使維作程訂分執編]|二、|職等|學系|學年"
     )
 )
 
 
+@lru_cache(maxsize=1)
+def _phrases(folded: str) -> tuple[list[int], list[str]]:
+    """Where the set phrases of statutes stand in a text, and which they are."""
+    found = [(match.start(), match[0]) for match in _OFFICIAL.finditer(folded)]
+    return [at for at, _ in found], [phrase for _, phrase in found]
+
+
 def _is_official(folded: str, start: int, end: int) -> bool:
-    """Whether [start, end) stands in the language of Taiwan's statutes, which has words (計算機, 用戶) that prose has not."""
-    around = folded[max(0, start - _OFFICIAL_WINDOW) : end + _OFFICIAL_WINDOW]
-    return len(set(_OFFICIAL.findall(around))) >= _OFFICIAL_LEAST
+    """Whether [start, end) stands in the language of Taiwan's statutes, where 計算機 and 用戶 are usual words."""
+    places, phrases = _phrases(folded)
+    first, last = bisect_left(places, start - _OFFICIAL_WINDOW), bisect_left(places, end + _OFFICIAL_WINDOW)
+    return len(set(phrases[first:last])) >= _OFFICIAL_LEAST
 
 
 def _terms(text: str) -> Iterator[Match]:
@@ -241,15 +247,15 @@ def _terms(text: str) -> Iterator[Match]:
 
 def _chosen(text: str, folded: str, cluster: list[tuple[int, int]], words: Vocabulary) -> list[Match]:
     """Of overlapping matches that are words the longest, then the leftmost; a hit where its neighbours say so."""
-    if not any(_hit(text, folded, span, words) for span in cluster):
+    hits = {span: hit for span in cluster if (hit := _hit(text, folded, span, words))}
+    if not hits:
         return []
     kept: list[tuple[int, int]] = []
     for start, end in sorted(cluster, key=lambda span: (span[0] - span[1], span[0])):
         free = all(end <= other or start >= other_end for other, other_end in kept)
         if free and _is_word(folded, start, end, words):
             kept.append((start, end))
-    found = (_hit(text, folded, span, words) for span in sorted(kept))
-    return [match for match in found if match]
+    return [hits[span] for span in sorted(kept) if span in hits]
 
 
 def _hit(text: str, folded: str, span: tuple[int, int], words: Vocabulary) -> Match | None:
