@@ -1,12 +1,12 @@
 """Mainland terms: what `danlu text check` hits in text written in Taiwan, and in mainland prose.
 
-Taiwan: statutes, DRCD's paragraphs, the Python documentation's catalogues, the Rust book, the handbook. Some of it was
-written with mainland words all the same (DRCD is Wikipedia, half of it turned from Simplified by machine), so a hit is
-true or false, which only a reader can tell: each is printed with what stands around it. TRUE holds the terms whose hits
-were read and found true; the rate without them is that of false alarms.
+Taiwan: statutes, DRCD's paragraphs, the Python documentation's catalogues, the Rust book, the handbook. Some of it has
+mainland words all the same (DRCD is Wikipedia, partly turned from Simplified by machine, as are some catalogues), so a
+hit is true or false, which only a reader can tell. What a reader said stands in terms_read.tsv: source, term, how
+often, and "true" or "false"; a hit beyond those is unread and counts as false.
 
-    python bench/terms.py                      rates, the terms of each text, characters a second
-    python bench/terms.py --show taiwan        every hit in context, false or unread first
+    python bench/terms.py                      rates and characters a second
+    python bench/terms.py --show taiwan        every hit in context, with its verdict
     python bench/terms.py --save hits.json     keep the hits; later, --against hits.json lists those lost and won
 """
 
@@ -18,6 +18,7 @@ import json
 import re
 import sys
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 from danlu.text import usage  # noqa: E402
 
 SHARED = ROOT.parent / "shared" / "data"
+READ = Path(__file__).with_name("terms_read.tsv")
 AROUND = 14
 
 
@@ -75,6 +77,27 @@ def context(text: str, hit: usage.Hit) -> str:
     return f"{before}【{hit.found}→{hit.suggestion}】{after}".replace("\n", "⏎")
 
 
+def read() -> dict[str, Counter[str]]:
+    """Of each source, how many hits of each term (`found→suggestion`) a reader found true."""
+    true: dict[str, Counter[str]] = defaultdict(Counter)
+    for line in READ.read_text(encoding="utf-8").splitlines():
+        source, term, count, verdict = line.split("\t")
+        if verdict == "true":
+            true[source][term] += int(count)
+    return true
+
+
+def verdicts(source: str, found: list[usage.Hit], true: dict[str, Counter[str]]) -> list[bool]:
+    """Whether each hit was found true. Those of a term beyond the number read are not."""
+    left = Counter(true.get(source, {}))
+    result = []
+    for hit in found:
+        term = f"{hit.found}→{hit.suggestion}"
+        left[term] -= 1
+        result.append(left[term] >= 0)
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--show", choices=("taiwan", "mainland"))
@@ -84,26 +107,41 @@ def main() -> None:
     if not SHARED.is_dir():
         sys.exit(f"nothing to measure: {SHARED} is absent")
     kept: dict[str, list[tuple[int, int, str]]] = {}
+    total = Counter({"characters": 0, "hits": 0, "false": 0})
     for side, sources in (("taiwan", taiwan), ("mainland", mainland)):
         for source, text in sources():
-            usage.find(text[:1000])
-            begun = time.perf_counter()
-            found = hits(text)
-            took = time.perf_counter() - begun
-            characters = sum(map(len, text.split()))
-            per_million = 1e6 * len(found) / characters
-            print(
-                f"{side} {source}: {len(found)} hits in {characters:,} characters, {per_million:.1f} per million, "
-                f"{characters / took / 1e6:.2f} million characters/s"
-            )
+            found = measured(side, source, text, total)
             kept[source] = [(hit.start, hit.end, context(text, hit)) for hit in found]
             if args.show == side:
-                for _, _, told in kept[source]:
-                    print("  ", told)
+                for (_, _, told), true in zip(kept[source], verdicts(source, found, read()), strict=True):
+                    print("  ", "true " if true or side == "mainland" else "FALSE", told)
+    false, characters = total["false"], total["characters"]
+    print(
+        f"written in Taiwan: {total['hits']} hits in {characters:,} characters, {false} of them false or unread, ",
+        end="",
+    )
+    print(f"{1e6 * false / characters:.2f} per million")
     if args.save:
         args.save.write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
     if args.against:
         compare(json.loads(args.against.read_text(encoding="utf-8")), kept)
+
+
+def measured(side: str, source: str, text: str, total: Counter[str]) -> list[usage.Hit]:
+    """The hits of one source, after a line about them; Taiwan's go into `total`."""
+    usage.find(text[:1000])
+    begun = time.perf_counter()
+    found = hits(text)
+    took = time.perf_counter() - begun
+    characters = sum(map(len, text.split()))
+    per_million = 1e6 * len(found) / characters
+    line = f"{side} {source}: {len(found)} hits in {characters:,} characters, {per_million:.1f} per million"
+    if side == "taiwan":
+        false = verdicts(source, found, read()).count(False)
+        total.update(characters=characters, hits=len(found), false=false)
+        line += f", {false} false or unread"
+    print(f"{line}; {characters / took / 1e6:.2f} million characters/s", flush=True)
+    return found
 
 
 def compare(old: dict[str, list[list]], new: dict[str, list[tuple]]) -> None:
