@@ -3,8 +3,8 @@
 In this order: line ends to `\\n`, every kind of space to a space; control, zero-width and direction characters out;
 NFC, Kangxi radicals to characters; full-width letters and digits to half-width; outside of Markdown code, Chinese
 punctuation: , ; : ! ? after a Chinese character to their full-width forms, a full stop between two Chinese characters
-to 。 (but for the one inside a foreign name: 弗蘭.布林), “中文” to 「中文」, 。。。 to ……, small and vertical forms to the
-usual ones; no space at line ends, at most one empty line.
+to 。 (but for the one inside a foreign name: 弗蘭.布林), “中文” to 「中文」, 。。。 to ……, small and vertical forms to
+the usual ones; no space at line ends, at most one empty line.
 
 Every pattern begins with a fixed set of characters, which the engine skips to, and takes time in proportion to the text
 whatever the text is (but for `quoted.code`).
