@@ -19,13 +19,17 @@ from danlu.data.seen import Seen, key, keys
 from danlu.errors import DataError
 from danlu.records import Drop, Example, Preference
 from danlu.registry import From, Settings, Step
-from danlu.text import quoted, usage, variants
+from danlu.text import lattice, quoted, usage, variants
 from danlu.text.script import script
 from danlu.track import Track
 
 Kind = Literal["wording", "simplified", "both"]
 
 _MOST_SHOWN = 20
+_REACH = 20
+"""Characters on each side of a word that are looked at."""
+_LEAST_COUNT = 400
+"""At least how common a Taiwan word is taken to be: the lexicon comes from the mainland."""
 _ALIKE = str.maketrans("台裏着峯羣爲綫麪", "臺裡著峰群為線麵")
 """Characters that Taiwan writes in two ways: no difference in wording."""
 
@@ -217,9 +221,12 @@ def _leads_back(text: str, start: int, end: int, word: str) -> bool:
 
 
 def _crosses(text: str, start: int, end: int) -> bool:
-    """Whether a common word reaches over an end of [start, end): then that may be no word of its own."""
-    common = usage.vocabulary().words
-    return any(variants.fold(text[edge - 1 : edge + 1]) in common for edge in (start, end) if 0 < edge < len(text))
+    """Whether [start, end) lies across words rather than being one (`danlu.text.lattice`)."""
+    first, last = max(0, start - _REACH), min(len(text), end + _REACH)
+    folded = variants.fold(text[first:last])
+    piece = folded[start - first : end - first]
+    count = max(lattice.lexicon().counts.get(piece, 0), _LEAST_COUNT)
+    return lattice.margin(folded, start - first, end - first, count) <= 0
 
 
 def _allowed(text: str, allow: tuple[str, ...]) -> list[quoted.Span]:

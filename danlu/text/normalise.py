@@ -3,8 +3,8 @@
 In this order: line ends to `\\n`, every kind of space to a space; control, zero-width and direction characters out;
 NFC, Kangxi radicals to characters; full-width letters and digits to half-width; outside of Markdown code, Chinese
 punctuation: , ; : ! ? after a Chinese character to their full-width forms, a full stop between two Chinese characters
-to 。, “中文” to 「中文」, 。。。 to ……, small and vertical forms to the usual ones; no space at line ends, at most one
-empty line.
+to 。 (but for the one inside a foreign name: 弗蘭.布林), “中文” to 「中文」, 。。。 to ……, small and vertical forms to
+the usual ones; no space at line ends, at most one empty line.
 
 Every pattern begins with a fixed set of characters, which the engine skips to, and takes time in proportion to the text
 whatever the text is (but for `quoted.code`).
@@ -44,6 +44,12 @@ _AFTER_HAN = re.compile(
     re.M,
 )
 _STOP = re.compile(rf"\.(?<=[{_HAN}]\.)(?=[{_HAN}])")
+_FOREIGN = frozenset(
+    "阿埃艾愛安奧巴班貝本比彼賓波伯布查川戴達大丹德登迪蒂杜頓多恩爾法費佛弗福戈格古哈漢翰赫華懷霍基吉加傑金卡凱柯科可克庫"
+    "拉萊蘭朗勞勒雷李里理利林琳魯路倫羅洛馬瑪邁麥曼梅蒙米密莫姆納娜奈尼寧諾歐帕派佩皮普奇喬瓊薩塞森沙莎史斯絲蘇索塔泰湯"
+    "特提廷圖托瓦威韋維溫沃伍西希席夏謝辛休雅亞伊尤約扎詹朱茲鮑"
+)
+"""Characters that foreign names are written with."""
 _DOTS = re.compile(rf"。。+|\.(?<=[{_HAN}]\.)\.\.+")
 _DOUBLE = re.compile("“([^“”\n]+)”")
 _SINGLE = re.compile("‘([^‘’\n]+)’")
@@ -94,9 +100,15 @@ def _gap(gap: str) -> str:
     if "。。" in gap or "..." in gap:
         gap = _DOTS.sub("……", gap)
     gap = _AFTER_HAN.sub(lambda found: found[0].rstrip().translate(_WIDE), gap)
-    gap = _STOP.sub("。", gap)
+    gap = _STOP.sub(_stop, gap)
     if "”" in gap:
         gap = _DOUBLE.sub(lambda found: f"「{found[1]}」" if _IS_HAN.search(found[1]) else found[0], gap)
     if "’" in gap:
         gap = _SINGLE.sub(lambda found: f"『{found[1]}』" if _IS_HAN.search(found[1]) else found[0], gap)
     return gap
+
+
+def _stop(found: re.Match[str]) -> str:
+    """。, or the point of a foreign name: two characters on each side of it that such names are written with."""
+    around = found.string[max(0, found.start() - 2) : found.start()] + found.string[found.end() : found.end() + 2]
+    return found[0] if len(around) == 4 and _FOREIGN.issuperset(around) else "。"

@@ -2,10 +2,11 @@
 
 The vocabulary is two tables: OpenCC's (`opencc_phrases.tsv`) and ours (`terms.tsv`), which adds what OpenCC lacks,
 overrules it and says how the ambiguous words are judged by their neighbours. All is matched folded to Simplified
-characters, so that 軟件 and 软件 are one term; where matches overlap the longest wins, then the leftmost. Where two
-common words (`words.tsv`) meet inside a term (少數|組員, 產業內|核心), there is no term.
+characters, so that 軟件 and 软件 are one term; where matches overlap the longest wins, then the leftmost. A match is a
+term only where it is a word (`danlu.text.lattice`): one across words (出租|車位) or in another (博客來) is none.
 
-What is left alone (code, addresses, block quotes, quotations marked as mainland usage) is in `danlu.text.quoted`.
+What is left alone (code, addresses, block quotes, quotations marked as mainland usage) is in `danlu.text.quoted`; in a
+title (《…》, 〈…〉) words are left alone too, characters are not.
 
 Not covered: grammar, style and word order; terms that neither table lists; ambiguous words without a telling neighbour
 (left alone); names of people and places beyond OpenCC's list.
@@ -14,14 +15,14 @@ Not covered: grammar, style and word order; terms that neither table lists; ambi
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import add
 from typing import Literal, NamedTuple
 
-from danlu.text import quoted, variants
+from danlu.text import lattice, quoted, variants
 
 Kind = Literal["simplified", "term"]
 
@@ -45,7 +46,8 @@ class Hit:
 def find(text: str, allow: Iterable[str] = frozenset()) -> list[Hit]:
     """Every hit in `text`, in order, none overlapping. Words in `allow` are left alone, with all that they contain."""
     alone = quoted.merged(quoted.spans(text) + _occurrences(text, allow))
-    terms = [match for match in _terms(text) if not _inside(match.start, match.end, alone)]
+    titles = quoted.merged(alone + [match.span() for match in _TITLE.finditer(text)])
+    terms = [match for match in _terms(text) if not _inside(match.start, match.end, titles)]
     found: list[tuple[int, int, str, Kind]] = [(match.start, match.end, match.taiwan, "term") for match in terms]
     present = variants.simplified().keys() & set(text)
     if present:
@@ -98,24 +100,35 @@ def taiwan_usage(text: str, allow: Iterable[str] = frozenset()) -> float:
 _WINDOW = 16
 """Characters on each side in which a neighbour speaks for or against an ambiguous word."""
 _MOST_ROUNDS = 20
+_TITLE = re.compile("《[^《》\n]{1,80}》|〈[^〈〉\n]{1,80}〉")
+_TERM_COUNT = 60
+"""At most how common a mainland term of two characters is taken to be, among the 60 million words of the lexicon: it is
+rarer in Taiwan's text than there. One of three or more lies across words less easily, and counts `_LONGER` times more
+for each further character."""
+_LONGER = 8
+_PROTECTED_COUNT = 400
+"""At least how common a word to leave alone is taken to be."""
 _STOP = re.compile("[。！？!?\n]")
 _AROUND = " `*_「」"
 """What may stand between a word and the cue beside it."""
 
 
 class Cue(NamedTuple):
-    """Words of which one must stand (directly before, directly after, or near)."""
+    """Words of which one must stand (directly before, directly after, or near), or the official register."""
 
     before: tuple[str, ...]
     after: tuple[str, ...]
     near: re.Pattern[str] | None
+    official: bool
 
     def holds(self, folded: str, start: int, end: int) -> bool:
         left = _STOP.split(folded[max(0, start - _WINDOW) : start])[-1]
         right = _STOP.split(folded[end : end + _WINDOW])[0]
         if left.rstrip(_AROUND).endswith(self.before) or right.lstrip(_AROUND).startswith(self.after):
             return True
-        return self.near is not None and bool(self.near.search(left) or self.near.search(right))
+        if self.near is not None and (self.near.search(left) or self.near.search(right)):
+            return True
+        return self.official and _is_official(folded, start, end)
 
 
 class Term(NamedTuple):
@@ -142,8 +155,6 @@ class Vocabulary(NamedTuple):
     """The rows of each term, in their order; the first that speaks is taken."""
     lengths: dict[str, tuple[int, ...]]
     """The lengths of the terms that begin with each pair of characters, longest first."""
-    words: frozenset[str]
-    """Common words of two characters that are no terms."""
 
 
 @lru_cache(maxsize=1)
@@ -165,8 +176,7 @@ def vocabulary() -> Vocabulary:
     for known in terms:
         lengths.setdefault(known[:2], set()).add(len(known))
     longest_first = {pair: tuple(sorted(found, reverse=True)) for pair, found in lengths.items()}
-    common = {variants.fold(row[0]) for row in variants.rows("words.tsv")}
-    return Vocabulary(terms, longest_first, frozenset(common - terms.keys()))
+    return Vocabulary(terms, longest_first)
 
 
 def _pieces(word: str) -> Iterator[str]:
@@ -179,12 +189,39 @@ def _cue(column: str) -> Cue | None:
     words = variants.fold(column).lower().split()
     if not words:
         return None
-    near = [re.escape(word) for word in words if word[0] not in "<>"]
+    near = [re.escape(word) for word in words if word[0] not in "<>§"]
     return Cue(
         tuple(word[1:] for word in words if word[0] == "<"),
         tuple(word[1:] for word in words if word[0] == ">"),
         re.compile("|".join(near)) if near else None,
+        "§" in words,
     )
+
+
+_OFFICIAL_WINDOW = 250
+_OFFICIAL_LEAST = 4
+"""Four of the phrases stand within 250 characters of 98 % of 1,572 places in statutes, of 0.2 % of 6,188 in prose."""
+_OFFICIAL = re.compile(
+    variants.fold(
+        "主管機關|前[項條款]|各款|左列|下列|準用|核[定准發]|備查|檢[具附送]|本(?:辦法|細則|準則|規則|條例|規程|標準|[法局會部處府署])"
+        "|條第|[所另訂]定|規定|掌理|事項|或其|辦理|依[前本法]|不得|所屬|機關|審查|擬訂|以上者|業務|暨"
+        "|應[於經予依由設將有]|其他有關|設備|及其|之[管研設處建整規審使維作程訂分執編]|二、|職等|學系|學年"
+    )
+)
+
+
+@lru_cache(maxsize=1)
+def _phrases(folded: str) -> tuple[list[int], list[str]]:
+    """Where the set phrases of statutes stand in a text, and which they are."""
+    found = [(match.start(), match[0]) for match in _OFFICIAL.finditer(folded)]
+    return [at for at, _ in found], [phrase for _, phrase in found]
+
+
+def _is_official(folded: str, start: int, end: int) -> bool:
+    """Whether [start, end) stands in the language of Taiwan's statutes, where 計算機 and 用戶 are usual words."""
+    places, phrases = _phrases(folded)
+    first, last = bisect_left(places, start - _OFFICIAL_WINDOW), bisect_left(places, end + _OFFICIAL_WINDOW)
+    return len(set(phrases[first:last])) >= _OFFICIAL_LEAST
 
 
 def _terms(text: str) -> Iterator[Match]:
@@ -209,19 +246,37 @@ def _terms(text: str) -> Iterator[Match]:
 
 
 def _chosen(text: str, folded: str, cluster: list[tuple[int, int]], words: Vocabulary) -> list[Match]:
-    """Of overlapping matches the longest, then the leftmost; a hit where its neighbours say so."""
+    """Of overlapping matches that are words the longest, then the leftmost; a hit where its neighbours say so."""
+    verdicts = {span: _verdict(text, folded, span, words) for span in cluster}
+    if not any(verdicts.values()):
+        return []
     kept: list[tuple[int, int]] = []
     for start, end in sorted(cluster, key=lambda span: (span[0] - span[1], span[0])):
-        if all(end <= other or start >= other_end for other, other_end in kept):
+        free = all(end <= other or start >= other_end for other, other_end in kept)
+        if free and verdicts[start, end] is not None and _is_word(folded, start, end, words):
             kept.append((start, end))
-    result = []
-    for start, end in sorted(kept):
-        if start and folded[start - 1 : start + 1] in words.words and folded[end - 1 : end + 1] in words.words:
-            continue
-        term = next((term for term in words.terms[folded[start:end]] if term.speaks(folded, start, end)), None)
-        if term is not None and term.taiwan not in (None, text[start:end]):
-            result.append(Match(start, end, term.taiwan))
-    return result
+    return [match for span in sorted(kept) if (match := verdicts[span])]
+
+
+def _verdict(text: str, folded: str, span: tuple[int, int], words: Vocabulary) -> Match | Literal[False] | None:
+    """The hit that `span` is; False where it is to be left alone, with all in it; None where nothing speaks."""
+    start, end = span
+    rows = words.terms[folded[start:end]]
+    term = next((term for term in rows if term.speaks(folded, start, end)), None)
+    if term is None:
+        return False if any(term.never and term.never.holds(folded, start, end) for term in rows) else None
+    if term.taiwan in (None, text[start:end]):
+        return False
+    return Match(start, end, term.taiwan)
+
+
+def _is_word(folded: str, start: int, end: int, words: Vocabulary) -> bool:
+    count = lattice.lexicon().counts.get(folded[start:end], 0)
+    if any(term.taiwan for term in words.terms[folded[start:end]]):
+        count = min(max(count, 8), max(_TERM_COUNT, count**0.6) * _LONGER ** (end - start - 2))
+    else:
+        count = max(count, _PROTECTED_COUNT)
+    return lattice.margin(folded, start, end, count) > 0
 
 
 # --- Simplified characters ---
