@@ -18,7 +18,7 @@ from danlu.text.script import script
 _CHINESE = 0.1
 _MOST_ROUNDS = 20
 _BESIDE = 400
-"""Characters of a document beside which its title is read."""
+"""Characters before a page, or of the text below a title, that tell what script it is in."""
 _REPAIRED = "repaired encoding"
 _NORMALISED = "normalised"
 _CONVERTED = "converted from Simplified"
@@ -87,18 +87,22 @@ class Clean(Each[CleanSettings]):
             changes[_REPAIRED] += repaired
         before = script(document.text)
         done: Counter[str] = Counter()
+        beside = document.text[:_BESIDE]
 
         def whole(text: str) -> str:
+            nonlocal beside
             plain = outside_fences(text, normalise)
             done[_NORMALISED] |= plain.strip() != text.strip()
-            taiwan = in_taiwan(plain) if self.settings.to_taiwan == "auto" else plain
+            taiwan = in_taiwan(plain, beside) if self.settings.to_taiwan == "auto" else plain
+            beside = plain[-_BESIDE:] or beside
             done[_CONVERTED] |= taiwan != plain
             fixed = self._terms(taiwan, done) if self.settings.taiwan_terms else taiwan
             done[_TERMS] |= fixed != taiwan
             return fixed
 
         text, places = by_spans(document, whole)
-        title = whole(f"{document.title}\n\n{text[:_BESIDE]}").split("\n", 1)[0] if document.title else ""
+        beside = document.text[:_BESIDE]
+        title = whole(document.title)
         changes.update(done)
         meta = document.meta | places
         if done[_CONVERTED]:
@@ -134,10 +138,10 @@ class Clean(Each[CleanSettings]):
         return "" if chinese else "not-chinese"
 
 
-def in_taiwan(text: str) -> str:
+def in_taiwan(text: str, beside: str = "") -> str:
     """`text` with what is Simplified in it in Taiwan's characters, but for Markdown code and quotations that are noted
-    to be mainland usage."""
-    after = spans.to_traditional(text)
+    to be mainland usage. `beside` is what stands before it: it tells of a page without evidence of its own."""
+    after = spans.to_traditional(f"{beside}\n\n{text}")[len(beside) + 2 :]
     if after == text:
         return text
     for start, end in quoted.merged(quoted.code(text) + quoted.marked(text)):
