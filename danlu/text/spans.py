@@ -47,15 +47,17 @@ _ENTRY = (0.0, 0.0, 2.0, 0.8, 1.6)
 """What a change to each kind costs beyond the break: Japanese and the rest need more than one doubtful character."""
 _COSTS = {
     "plain": (0, 0, 0, 0, 0),
-    "han": (0, 0, 0.02, 0.05, 0.06),
+    "han": (0, 0.006, 0.02, 0.05, 0.06),
     "simplified": (1, 0, 0.02, 1, 0.3),
+    "likely": (0.8, 0, 0.02, 0.05, 0.06),
     "traditional": (0, 2, 0.02, 0.05, 0.1),
     "japanese": (2.5, 2.5, 0, 1, 1),
     "kana": (2, 2, 0, 1, 1),
     "hangul": (2, 2, 1, 0, 1),
     "cantonese": (1.5, 1.5, 3, 3, 0),
 }
-"""What a character costs in each of `_KINDS`. Where both are there, Traditional characters count for more: what may be
+"""What a character costs in each of `_KINDS`. A shared one costs a little in Simplified, so that a clause of them between
+both scripts is Taiwan's. Where both are there, Traditional characters count for more: what may be
 Taiwan's text is left alone rather. That of Han characters in the last three makes these end where their
 evidence ends."""
 _LEVEL_2 = b"\x98\x9f"
@@ -63,6 +65,10 @@ _LEVEL_2 = b"\x98\x9f"
 _RARE, _NO_JIS = 0.7, 3.0
 """What a Han character costs in Japanese beside that, by its place in JIS X 0208."""
 
+_LIKELY = frozenset("并据种确着适价极广几儿筑听愿万党坏苹厂虫柜么")
+"""Characters that Traditional text has for words of their own (万俟, 茶几, 拮据), but next to never: at most 10 of each
+in 4.4 million characters of statutes, DRCD and manuals written in Taiwan, against a hundred times as many in Simplified
+text. They are evidence, but alone are not mended."""
 _CANTONESE = "嘅啲喺佢哋冇咗嚟唔嗰噉嘢㗎瞓攞乜咁咩嘥揾搵冧啱啩嚿曱甴𠊎"
 """Also 𠊎, which is Hakka: what is meant is a Sinitic language other than Mandarin."""
 _MANDARIN = "這这們们你妳她麼么嗎吗吧很沒没哪說说讓让"
@@ -73,8 +79,8 @@ _NOT_JAPANESE = [place for place, kind in enumerate(_KINDS) if kind != "japanese
 
 _CLAUSE = re.compile(r"[^\s，。、；：！？,.;:!?「」『』“”（）()《》〈〉【】|\"]+")
 _EMPTY_LINE = re.compile(r"\n[ \t>]*\n")
-_BREAKS = ((re.compile("\n"), 0.45), (re.compile("[。！？.!?]"), 0.5), (re.compile('["「」『』“”（）()《》〈〉【】|]'), 0.55))
-_EMPTY, _COMMA = 0.2, 0.8
+_BREAKS = ((re.compile("\n"), 0.46), (re.compile("[。！？.!?]"), 0.5), (re.compile('["「」『』“”《》〈〉【】|]'), 0.6))
+_START, _EMPTY, _COMMA = 0.5, 0.2, 0.8
 _PART = 1 << 18
 """Characters that are looked at together, so that the memory used does not grow with the text."""
 
@@ -99,17 +105,22 @@ def to_traditional(text: str) -> str:
 
     Of a clause in Traditional characters those change that are only ever Simplified; what they become the clause tells.
     """
-    if variants.simplified().keys().isdisjoint(text):
+    if not any_simplified(text):
         return text
     pieces = []
     for start, end, kind in spans(text):
         piece = text[start:end]
         if kind == "simplified":
             piece = _same_length(piece)
-        elif kind == "traditional" and not variants.simplified().keys().isdisjoint(piece):
+        elif kind == "traditional":
             piece = _CLAUSE.sub(lambda clause: _mended(clause[0]), piece)
         pieces.append(piece)
     return "".join(pieces)
+
+
+def any_simplified(text: str) -> bool:
+    """Whether `text` has a character that is a sign of Simplified text (or of Japanese)."""
+    return not variants.simplified().keys().isdisjoint(text) or not _LIKELY.isdisjoint(text)
 
 
 def told(text: str) -> list[Span]:
@@ -187,7 +198,9 @@ def _break(between: str) -> float:
 
 def _cheapest(costs: list[list[float]], breaks: list[float]) -> list[int]:
     """The label of each clause, such that all together cost least; of equal ones that which stays as it was."""
-    first = [cost + entry + 0.3 * (kind > 0) for kind, (cost, entry) in enumerate(zip(costs[0], _ENTRY, strict=True))]
+    first = [
+        cost + entry + _START * (kind > 0) for kind, (cost, entry) in enumerate(zip(costs[0], _ENTRY, strict=True))
+    ]
     total, came = first, []
     for cost, gap in zip(costs[1:], breaks, strict=True):
         best = min(range(len(total)), key=total.__getitem__)
@@ -226,7 +239,7 @@ def _table() -> tuple[Array, Array]:
     classes: list[tuple[float, ...]] = list(_COSTS.values())
     places = {name: place for place, name in enumerate(_COSTS)}
     table = numpy.zeros(0x110000, numpy.uint8)
-    for name in ("han", "simplified", "traditional"):
+    for name in ("han", "likely", "simplified", "traditional"):
         for more in (_RARE, _NO_JIS):
             places[f"{name}{more}"] = len(classes)
             row = _COSTS[name]
@@ -245,6 +258,8 @@ def _class(character: str) -> str:
         name = "simplified"
     elif character in variants.traditional():
         name = "traditional"
+    elif character in _LIKELY:
+        name = "likely"
     elif b"" < jis < _LEVEL_2 and not _encoded(character, "gb2312") and not _encoded(character, "cp950"):
         return "japanese"
     else:

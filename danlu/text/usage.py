@@ -22,7 +22,7 @@ from operator import add
 from typing import Literal, NamedTuple
 
 from danlu.text import quoted, variants
-from danlu.text.spans import to_traditional
+from danlu.text.spans import any_simplified, to_traditional
 
 Kind = Literal["simplified", "term"]
 
@@ -48,7 +48,7 @@ def find(text: str, allow: Iterable[str] = frozenset()) -> list[Hit]:
     alone = quoted.merged(quoted.spans(text) + _occurrences(text, allow))
     terms = [match for match in _terms(text) if not _inside(match.start, match.end, alone)]
     found: list[tuple[int, int, str, Kind]] = [(match.start, match.end, match.taiwan, "term") for match in terms]
-    if not variants.simplified().keys().isdisjoint(text):
+    if any_simplified(text):
         taken = quoted.merged(alone + [(match.start, match.end) for match in terms])
         found += [(start, end, taiwan, "simplified") for start, end, taiwan in _simplified(text, taken)]
     return list(_located(text, sorted(found)))
@@ -225,6 +225,7 @@ def _chosen(text: str, folded: str, cluster: list[tuple[int, int]], words: Vocab
 
 
 # --- Simplified characters ---
+
 
 def _simplified(text: str, taken: list[quoted.Span]) -> Iterator[tuple[int, int, str]]:
     """Runs of Simplified characters outside of `taken`, with their Taiwan form.
