@@ -34,16 +34,17 @@ class CleanSettings(Settings):
     """Mend lines that were decoded in the wrong encoding, where that is sure (`danlu.text.mojibake`)."""
 
     to_taiwan: Literal["auto", "never"] = "auto"
-    """auto: what is in Simplified Chinese is put into Taiwan's characters, span by span (`danlu.text.spans`): a quotation,
-    a paragraph or a whole document. Taiwan's own text stays as it is, and so do Japanese, Korean and Cantonese."""
+    """auto: what is in Simplified Chinese is put into Taiwan's characters, span by span (`danlu.text.spans`): a
+    quotation, a paragraph or a whole document. Taiwan's own text stays as it is, and so do Japanese, Korean and
+    Cantonese."""
 
     taiwan_terms: bool = True
     """Replace mainland terms by Taiwan's (軟件 → 軟體), wherever `danlu text check` would report them outside of
     quotations."""
 
     quotations: Literal["keep", "change"] = "keep"
-    """keep: what stands in 「」, 『』, “” and titles in 《》 keep their words; Simplified characters are converted there
-    too."""
+    """keep: what stands in 「」, 『』, “” and titles in 《》 keep their words; Simplified characters are converted in
+    them too."""
 
     allow: tuple[str, ...] = ()
     """Words that stay as they are: proper names."""

@@ -71,7 +71,7 @@ def marked(text: str) -> list[Span]:
 
 
 def quotations(text: str) -> list[Span]:
-    """What stands in 「」, 『』 or “” or is a title in 《》 or 〈〉, each on one line, in order, the outer of nested ones."""
+    """What stands in 「」, 『』, “”, 《》 or 〈〉, each on one line, in order; of nested ones the outer."""
     return merged([match.span() for match in _QUOTATION.finditer(text)])
 
 

@@ -1,16 +1,18 @@
 """Which part of a text is written in what: Taiwan's Chinese, Simplified, Japanese, Korean or Cantonese.
 
-A text is cut into clauses, and the labels of all clauses together are those that cost least (Viterbi, 1967): a character
-that a script does not use costs, and so does a change of label, the less the more the text breaks there (an empty line
-least, a comma most). So one quoted sentence is Simplified and nothing around it, a clause of shared characters goes
-with its neighbours, and a single Simplified character in a Taiwan clause is a slip, not a change of script.
+A text is cut into clauses, and the labels of all clauses together are those that cost least (Viterbi, 1967): a
+character that a script does not use costs, and so does a change of label, the less the more the text breaks there (an
+empty line least, a comma most). So one quoted sentence is Simplified and nothing around it, a clause of shared
+characters goes with its neighbours, and a single Simplified character in a Taiwan clause is a slip, not a change of
+script.
 
-Evidence is what one script alone uses: Simplified characters and Traditional ones (`variants`); kana, and the characters
-of JIS X 0208's level 1 that neither GB 2312 nor Big5 has (気 読 沢 込); hangul; the characters of written Cantonese. All of level 1
-is in use in Japan today (会 and 開), what is outside of JIS is not (们 and 你).
+Evidence is what one script alone uses: Simplified characters and Traditional ones (`variants`); kana, and the
+characters of JIS X 0208's level 1 that neither GB 2312 nor Big5 has (気 読 沢 込); hangul; the characters of written
+Cantonese. All of level 1 is in use in Japan today (会 and 開), what is outside of JIS is not (们 and 你).
 
 Cantonese is not converted in Simplified characters either: which of them stand for what is another dictionary's matter.
-Classical Chinese is told for the sake of its words alone: in Simplified characters it is Simplified like any other text.
+Classical Chinese is told for the sake of its words alone: in Simplified characters it is Simplified like any other
+text.
 
 Not covered: Japanese in Han characters that Chinese uses too (会議室), but for some words; a change of script inside a
 clause, of which only the evident characters are mended; Vietnamese; Hakka and Taiwanese without a telling character.
@@ -56,10 +58,9 @@ _COSTS = {
     "hangul": (2, 2, 1, 0, 1),
     "cantonese": (1.5, 1.5, 3, 3, 0),
 }
-"""What a character costs in each of `_KINDS`. A shared one costs a little in Simplified, so that a clause of them between
-both scripts is Taiwan's. Where both are there, Traditional characters count for more: what may be
-Taiwan's text is left alone rather. That of Han characters in the last three makes these end where their
-evidence ends."""
+"""What a character costs in each of `_KINDS`. A shared one costs a little in Simplified, so that a clause of them
+between both scripts is Taiwan's. Where both are there, Traditional characters count for more: what may be Taiwan's text
+is left alone rather. That of Han characters in the last three makes these end where their evidence ends."""
 _LEVEL_2 = b"\x98\x9f"
 """The first character of JIS X 0208's level 2, in Shift JIS."""
 _RARE, _NO_JIS = 0.7, 3.0
@@ -198,10 +199,9 @@ def _break(between: str) -> float:
 
 def _cheapest(costs: list[list[float]], breaks: list[float]) -> list[int]:
     """The label of each clause, such that all together cost least; of equal ones that which stays as it was."""
-    first = [
-        cost + entry + _START * (kind > 0) for kind, (cost, entry) in enumerate(zip(costs[0], _ENTRY, strict=True))
-    ]
-    total, came = first, []
+    total = [cost + entry + _START for cost, entry in zip(costs[0], _ENTRY, strict=True)]
+    total[0] -= _START
+    came: list[list[int]] = []
     for cost, gap in zip(costs[1:], breaks, strict=True):
         best = min(range(len(total)), key=total.__getitem__)
         change = [total[best] + gap + entry for entry in _ENTRY]

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from danlu.data import boilerplate, flow
-from danlu.data.boilerplate import Repeats, key
+from danlu.data.boilerplate import Found, Repeats, key
 from danlu.errors import DataError
 from danlu.records import Document
 
@@ -103,7 +103,8 @@ def test_the_sketch_never_loses_a_line(monkeypatch):
     documents = [{f"line {random.randrange(400) ** 2 // 400}" for _ in range(12)} for _ in range(300)]
     with Repeats(3) as repeats:
         for lines in documents:
-            repeats.add({"s": (1, numpy.array([key("s", line) for line in lines], numpy.uint64))})
+            text = key("s", "\n".join(sorted(lines)))
+            repeats.add([Found("s", text, numpy.array([key("s", line) for line in lines], numpy.uint64))])
         found = repeats.lines(0.1)
     said = {line for lines in documents for line in lines}
     assert found == {key("s", line) for line in said if sum(line in lines for lines in documents) >= 30}
