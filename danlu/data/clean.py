@@ -18,7 +18,7 @@ from danlu.text.script import script
 _CHINESE = 0.1
 _MOST_ROUNDS = 20
 _BESIDE = 400
-"""Characters before a page, or of the text below a title, that tell what script it is in."""
+"""Characters of a Simplified document that tell what script its pages and its title are in."""
 _REPAIRED = "repaired encoding"
 _NORMALISED = "normalised"
 _CONVERTED = "converted from Simplified"
@@ -88,21 +88,18 @@ class Clean(Each[CleanSettings]):
             changes[_REPAIRED] += repaired
         before = script(document.text)
         done: Counter[str] = Counter()
-        beside = document.text[:_BESIDE]
+        beside = document.text[:_BESIDE] if before == "simplified" else ""
 
         def whole(text: str) -> str:
-            nonlocal beside
             plain = outside_fences(text, normalise)
             done[_NORMALISED] |= plain.strip() != text.strip()
             taiwan = in_taiwan(plain, beside) if self.settings.to_taiwan == "auto" else plain
-            beside = plain[-_BESIDE:] or beside
             done[_CONVERTED] |= taiwan != plain
             fixed = self._terms(taiwan, done) if self.settings.taiwan_terms else taiwan
             done[_TERMS] |= fixed != taiwan
             return fixed
 
         text, places = by_spans(document, whole)
-        beside = document.text[:_BESIDE]
         title = whole(document.title)
         changes.update(done)
         meta = document.meta | places

@@ -35,6 +35,7 @@ OFF = {name: None for name in FilterSettings.model_fields if name.startswith(("m
     "lorem_ipsum": None,
     "top_ngrams": None,
     "duplicate_ngrams": None,
+    "rows": "prose",
 }
 
 MENU = "首頁 產品 新聞 活動 下載 聯絡 會員 購物車 客服 門市 品牌 徵才 電子報 常見問題 隱私 網站導覽 商品分類。"
@@ -65,6 +66,7 @@ BAD = {
     "hash-marks": ("max_hashes", GOOD + "#" * 30),
     "ellipses": ("max_ellipses", GOOD + "好……的……嗎……是……在……有……不……了……這……我……\n"),
     "line-ends": ("max_line_ends", "\n".join("我的書在你那裡。")),
+    "menu": ("max_menu", "首頁 | 關於我們 | 最新消息 | 聯絡我們 | 會員登入\n回首頁 | 上一頁 | 下一頁 | 友善列印\n"),
     "lorem-ipsum": ("lorem_ipsum", GOOD + "Lorem ipsum dolor sit amet."),
     "toxic": ("max_toxic", GOOD + "幹你娘，你這個王八蛋去死吧。"),
     "top-ngram": ("top_ngrams", GOOD + "哈哈，" * 60),
