@@ -1,12 +1,13 @@
 """The headings of statutes, rules and policies: 第一章 總則, 第 12 條之 1, 一、目的, 1.1 適用範圍.
 
-A line is such a heading that begins with a number of one of these forms and goes on where the one before left off. Where
-there are articles (條), chapters and sections are headings above them, and 一、 is part of an article. Where there are
-none, 一、 or else 1. and 1.1 are the clauses, if they come in order from the first, and no sentence announces them as its
-list. What stands behind the number is the caption when it is short and no sentence (第二條（定義）), else the clause's text.
-第三條規定 at the beginning of a line is a reference: behind a number there is a space, a bracket or nothing.
+A line is such a heading that begins with a number of one of these forms and goes on where the one before left off.
+Where there are articles (條), chapters and sections are headings above them, and 一、 is part of an article. Where
+there are none, 一、 or else 1. and 1.1 are the clauses, if they count from the first without a gap and no sentence
+announces them as its list. What stands behind the number is the caption when it is short and no sentence, or in
+brackets (第二條（定義）), else the clause's text. 第三條規定 at the beginning of a line is a reference: behind a number
+is a space, a bracket or nothing.
 
-Not covered: tables of contents, annexes that begin at 第一條 again, clauses below 一、 ((一), 1.) as headings of their own.
+Not covered: tables of contents, annexes that begin at 第一條 again, (一) and 1. below 一、 as headings of their own.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from typing import NamedTuple
 
 
 class Clause(NamedTuple):
-    """A heading: its line is text[start:end), what it says begins at `body` (on its line, or below it). `level` counts from
-    1 for the widest; `number` says whether `name` is a number alone (第三條)."""
+    """A heading: its line is text[start:end), what it says begins at `body` (on its line, or below it). `level` counts
+    from 1 for the widest; `number` says whether `name` is a number alone (第三條)."""
 
     start: int
     body: int
@@ -30,26 +31,33 @@ class Clause(NamedTuple):
 
 
 _N = "[〇零○一二三四五六七八九十百千0-9０-９]"
+_LEFT = r"^[ \t\u3000]*(?:\*\*)?"
 _ARTICLE = re.compile(
-    rf"^[ \t\u3000]*(?:\*\*)?(?P<label>第[ ]?(?P<n>{_N}{{1,8}})(?:-(?P<m>\d{{1,3}}))?[ ]?條(?:[ ]?之[ ]?(?P<k>{_N}{{1,4}}))?)(?:\*\*)?"
+    rf"{_LEFT}(?P<label>第[ ]?(?P<n>{_N}{{1,8}})(?:-(?P<m>\d{{1,3}}))?[ ]?條(?:[ ]?之[ ]?(?P<k>{_N}{{1,4}}))?)(?:\*\*)?"
     r"(?P<rest>[ \t\u3000]*(?:$|(?<=[ \t\u3000]).*$|[（(【：:].*$))",
     re.M,
 )
 _DIVISION = re.compile(
-    rf"^[ \t\u3000]*(?:\*\*)?(?P<label>第[ ]?(?P<n>{_N}{{1,6}})[ ]?(?P<kind>[編章節款目]))(?:\*\*)?(?P<rest>[ \t\u3000]+\S.{{0,30}}$|[ \t\u3000]*$)",
+    rf"{_LEFT}(?P<label>第[ ]?(?P<n>{_N}{{1,6}})[ ]?(?P<kind>[編章節款目]))(?:\*\*)?"
+    r"(?P<rest>[ \t\u3000]+\S.{0,30}$|[ \t\u3000]*$)",
     re.M,
 )
-_POINT = re.compile(rf"^(?P<label>(?P<n>[一二三四五六七八九十]{{1,4}})、)(?P<rest>.*$)", re.M)
+_POINT = re.compile(r"^(?P<label>(?P<n>[一二三四五六七八九十]{1,4})、)(?P<rest>.*$)", re.M)
 _DOTTED = re.compile(
     r"^(?P<label>(?P<n>\d{1,2}(?:\.\d{1,2}){0,2})(?:\.(?=[ \t\u3000])|、|(?=[ \t\u3000])))(?P<rest>.*$)", re.M
 )
 _LEVELS = {"編": 1, "章": 2, "節": 3, "款": 4, "目": 5}
 _REFERS = re.compile(r"[ \t\u3000]*(?:[及或與至、，。]|第[ ]?[一二三四五六七八九十\d]|之(?:規定|一)|規定|所[定稱列])")
+_BRACKETED = re.compile(r"[（(【][^（）()【】]{1,30}[）)】]")
 _CAPTION = 24
 _ENDS = ("。", "；", "：", "，", ":", ";", "、", ".")
 _HEADING = re.compile(r"^ {0,3}#{2,6} |^ {0,3}#[^#\n]*\n(?:.*\n)*? {0,3}# ", re.M)
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.M)
-_DIGITS = {character: value for value, character in enumerate("〇一二三四五六七八九")} | {"零": 0, "○": 0}
+_DIGITS = {
+    character: value
+    for digits in ("〇一二三四五六七八九", "0123456789", "０１２３４５６７８９", "零", "○")
+    for value, character in enumerate(digits)
+}
 
 
 def clauses(text: str) -> list[Clause]:
@@ -80,15 +88,12 @@ def number(written: str) -> int:
     """The value of Chinese or Arabic digits (十二, 一百零三, １２)."""
     if written.isdecimal():
         return int(written)
+    if not set(written) & {"十", "百", "千"}:
+        return int("".join(str(_DIGITS[character]) for character in written))
     total = digit = 0
     for character in written:
         unit = {"十": 10, "百": 100, "千": 1000}.get(character)
-        if unit is None:
-            digit = digit * 10 * (character.isdecimal()) + (
-                _DIGITS.get(character, int(character) if character.isdecimal() else 0)
-            )
-        else:
-            total, digit = total + (digit or 1) * unit, 0
+        total, digit = (total, _DIGITS[character]) if unit is None else (total + (digit or 1) * unit, 0)
     return total + digit
 
 
@@ -116,9 +121,7 @@ def _ordered(
     last: tuple[int, ...] = (0,)
     for one in form.finditer(text):
         now = value(one)
-        if now in (last[:-1] + (last[-1] + 1,), (*last, 1)) or any(
-            now == (*last[:cut], last[cut] + 1) for cut in range(len(last) - 1)
-        ):
+        if now == (*last, 1) or any(now == (*last[:cut], last[cut] + 1) for cut in range(len(last))):
             found.append(one)
             last = now
     if len(found) < 2 or text[: found[0].start()].rstrip().endswith(("：", ":")):
@@ -133,11 +136,22 @@ def _ordered(
 def _clause(found: re.Match[str], level: int, plain: str) -> Clause:
     """The heading of a match. A caption is its name; without one the number is, written as `plain` says."""
     rest = found["rest"].strip(" \t\u3000*")
-    captioned = bool(rest) and len(rest) <= _CAPTION and not rest.endswith(_ENDS)
     label = " ".join(found["label"].split())
+    bracketed = _BRACKETED.match(rest)
+    if bracketed and rest[bracketed.end() :].strip():
+        body = _text_start(found, bracketed.end())
+        return Clause(found.start(), body, found.end(), level, f"{label}{bracketed[0].strip()}", False)
+    captioned = bool(rest) and len(rest) <= _CAPTION and not rest.endswith(_ENDS)
     bare = plain.format(found["n"]) if plain else label
     if captioned:
         name = rest if plain else f"{label}{'' if rest[0] in '（(【' else ' '}{rest}"
         return Clause(found.start(), found.end(), found.end(), level, name, False)
-    body = found.end("label") + len(found["rest"]) - len(found["rest"].lstrip(" \t\u3000*："))
-    return Clause(found.start(), body if rest else found.end(), found.end(), level, bare, True)
+    body = _text_start(found, 0) if rest else found.end()
+    return Clause(found.start(), body, found.end(), level, bare, True)
+
+
+def _text_start(found: re.Match[str], skipped: int) -> int:
+    """Where the text of a clause begins that stands on the line of its number, after `skipped` characters of it."""
+    rest = found["rest"]
+    at = len(rest) - len(rest.lstrip(" \t\u3000*")) + skipped
+    return found.end("label") + at + len(rest[at:]) - len(rest[at:].lstrip(" \t\u3000*："))
