@@ -119,7 +119,7 @@ class Instruct(Step[InstructSettings]):
         if not total.kept:
             raise DataError(
                 f"no example could be made of {total.documents} document(s)",
-                next="documents need headings (# … or 第一條), definitions (- **詞**：說明), questions or announced lists",
+                next="documents need headings (#, 第一條), definitions (- **詞**：說明), questions or announced lists",
             )
         total.report(out)
 

@@ -51,7 +51,7 @@ _REFERS = re.compile(r"[ \t\u3000]*(?:[及或與至、，。]|第[ ]?[一二三�
 _BRACKETED = re.compile(r"[（(【][^（）()【】]{1,30}[）)】]")
 _CAPTION = 24
 _ENDS = ("。", "；", "：", "，", ":", ";", "、", ".")
-_HEADING = re.compile(r"^ {0,3}#{2,6} |^ {0,3}#[^#\n]*\n(?:.*\n)*? {0,3}# ", re.M)
+_HEADING = re.compile(r"^ {0,3}(#{1,6}) ", re.M)
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.M)
 _DIGITS = {
     character: value
@@ -64,7 +64,8 @@ def clauses(text: str) -> list[Clause]:
     """The numbered headings of `text` in order; none where it has Markdown headings below its title, or fenced code."""
     if "第" not in text and "、" not in text and "." not in text:
         return []
-    if _HEADING.search(text) or _FENCE.search(text):
+    own = _HEADING.findall(text)
+    if len(own) > 1 or own not in ([], ["#"]) or _FENCE.search(text):
         return []
     articles = list(_increasing(text, _ARTICLE, _article_number))
     points = [] if len(articles) > 1 else _ordered(text, _POINT, lambda found: (number(found["n"]),))
