@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import PurePosixPath
 from typing import IO, Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from pydantic import Field
 from danlu.artifact import Artifact, Draft
 from danlu.data.clean import by_place
 from danlu.data.flow import Block, Each, Tally, blocks, spread
+from danlu.data.seen import Seen, keys
 from danlu.records import Document, Drop
 from danlu.registry import From, Settings
 from danlu.text import quoted
@@ -30,6 +31,14 @@ _CHUNK = 1 << 20
 _SHOWN, _EXCERPT = 20, 80
 _EDGE, _FEWEST_PAGES, _MOST_NUMBERS = 2, 3, 4
 _NUMBER = re.compile(r"[0-9]{1,6}")
+_SENTENCE = re.compile('[。！？；，、：][」』）)"]*\\s*$')
+_LABEL = re.compile(
+    r"\W*(?:(?:附件|附表|附圖|附錄|表|圖|單元|課次?|練習|習題|範例|例題|問題|題|步驟|活動|主題|案例|項目|作業|實驗|方案)\s*[\d-]+"
+    r"|(?:unit|lesson|chapter|section|part|table|figure|fig|appendix|exercise|question|step|case|week|day|annex|q)"
+    r"[ .]*\d+|第\s*\d+\s*[條章節編篇款項卷回課講週周天題單組關步冊])(?![\d/])",
+    re.I,
+)
+"""What is numbered by itself, not by the page."""
 _STRUCTURE = re.compile(
     r"[\W_]*$|#{1,6} |\||第[ ]?[\d〇零一二三四五六七八九十百千 ]{1,8}(?:[條条章節节編编篇款目項项卷回課课講讲]|之)"
     r"|(?:chapter|section|article) \w",
@@ -58,16 +67,18 @@ class BoilerplateSettings(Settings):
 class Boilerplate(Each[BoilerplateSettings]):
     """Takes out lines that repeat over a source, and the heads, feet and numbers of pages. Drops `only-boilerplate`.
 
-    A source is a web site (the host of `meta.url`), a file of many documents, or a folder. Lines are compared without
+    A source is a web site (the host of `meta.url`), a file of many documents, or a folder. Equal documents of a source
+    count as one: what they say is said once, and which copies go is for `data.dedup` to say. Lines are compared without
     white space at their ends. Headings (# …, 第三條 …), rows of tables, code and lines without a letter or digit are no
     boilerplate: they are structure.
 
     Page heads and feet are looked for among the first and last two lines of each page, in documents of three pages and
-    more (`meta.pages`); they say the same on most pages but for one number that goes up with the pages.
+    more (`meta.pages`), from the edge inwards: what is inside of a line that stays, stays. They say the same on most
+    pages, but for one number that goes up with the pages; a line with such a number that is a sentence or
+    a label (第 3 課負責。, 附件 3, Unit 3) is no foot.
 
-    Not covered: boilerplate inside a line, lines that differ a little from page to page (a date), heads of more than
-    two lines, heads that name the section, pages numbered in Roman or Chinese numerals.
-    """
+    Not covered: boilerplate inside a line, near copies of a document, lines that differ a little from page to page (a
+    date), heads of more than two lines, heads that name the section, pages numbered in Roman or Chinese numerals."""
 
     Settings = BoilerplateSettings
     label = "boilerplate"
@@ -79,9 +90,9 @@ class Boilerplate(Each[BoilerplateSettings]):
         parts = blocks(source.file("documents.jsonl"))
         bar = track.bar("repeated lines", sum(part.count for part in parts), unit="document")
         with Repeats(self.settings.min_documents) as repeats:
-            for found in spread(lines_of, parts, track):
+            for part, found in zip(parts, spread(lines_of, parts, track), strict=True):
                 repeats.add(found)
-                bar.update(sum(documents for documents, _ in found.values()))
+                bar.update(part.count)
             bar.close()
             self.boilerplate = repeats.lines(self.settings.share)
 
@@ -156,33 +167,40 @@ def key(origin: str, line: str) -> int:
     )
 
 
-Found = dict[str, tuple[int, Array]]
+class Found(NamedTuple):
+    """A document: where it is from, the key of its text in that source, and those of its lines, each once."""
+
+    origin: str
+    text: int
+    lines: Array
 
 
-def lines_of(block: Block) -> Found:
-    """By source: how many documents of the block are of it, and the keys of their lines, once for each document."""
+def lines_of(block: Block) -> list[Found]:
+    """The documents of a block; of equal ones in it the first."""
     import numpy
 
-    documents: Counter[str] = Counter()
-    keys: dict[str, list[int]] = {}
+    found: dict[int, Found] = {}
     for document in block.records():
         name = origin(document)
-        documents[name] += 1
-        keys.setdefault(name, []).extend({key(name, plain) for _, plain in candidates(document.text) if plain})
-    return {name: (documents[name], numpy.array(sorted(found), numpy.uint64)) for name, found in keys.items()}
+        text = key(name, document.text.strip())
+        if text not in found:
+            lines = {key(name, plain) for _, plain in candidates(document.text) if plain}
+            found[text] = Found(name, text, numpy.array(sorted(lines), numpy.uint64))
+    return list(found.values())
 
 
 class Repeats:
-    """Counts the documents that say a line, in memory that does not grow with them (but for the names of the sources).
+    """Counts the documents that say a line, in memory that hardly grows with them.
 
-    Every line adds one to two of the counters of a sketch (count-min; Cormode and Muthukrishnan, 2005; 32 MiB), which
-    are never too low; lines rest in a temporary file, 12 bytes each. Those that the sketch leaves are counted exactly.
-    """
+    Of equal documents the first counts (8 bytes a document). Every line adds one to two of the counters of a sketch
+    (count-min; Cormode and Muthukrishnan, 2005; 32 MiB), which are never too low; lines rest in a temporary file, 12
+    bytes each. Those that the sketch leaves are counted exactly."""
 
     def __init__(self, least: int) -> None:
         import numpy
 
         self.least = least
+        self.seen = Seen()
         self.places: dict[str, int] = {}
         self.sizes: list[int] = []
         self.sketch = numpy.zeros((2, _SKETCH), numpy.uint8)
@@ -194,17 +212,21 @@ class Repeats:
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def add(self, found: Found) -> None:
+    def add(self, found: list[Found]) -> None:
         import numpy
 
-        for name, (documents, keys) in found.items():
-            place = self.places.setdefault(name, len(self.places))
+        fresh = self.seen.new(keys(document.text for document in found)).tolist()
+        new = [document for document, first in zip(found, fresh, strict=True) if first]
+        for document in new:
+            place = self.places.setdefault(document.origin, len(self.places))
             self.sizes += [0] * (place == len(self.sizes))
-            self.sizes[place] += documents
-            rows = numpy.empty(len(keys), _ROW)
-            rows["key"], rows["origin"] = keys, place
+            self.sizes[place] += 1
+            rows = numpy.empty(len(document.lines), _ROW)
+            rows["key"], rows["origin"] = document.lines, place
             self.file.write(rows.tobytes())
-        everything = numpy.concatenate([keys for _, keys in found.values()])
+        if not new:
+            return
+        everything = numpy.concatenate([document.lines for document in new])
         for at, counters in zip(_counters(everything), self.sketch, strict=True):
             at, count = numpy.unique(at, return_counts=True)
             counters[at] = numpy.minimum(255, counters[at] + count)
@@ -257,13 +279,10 @@ class Edges(NamedTuple):
         if not any(self):
             return page
         lines = page.split("\n")
-        full = [at for at, line in enumerate(lines) if line.strip()]
-        out = {
-            at
-            for known, edge in zip(self, _edges(full), strict=True)
-            for at in edge
-            if not known.isdisjoint(forms(lines[at], place))
-        }
+        top, bottom = _edges([at for at, line in enumerate(lines) if line.strip()])
+        out: set[int] = set()
+        for known, edge in ((self.top, top), (self.bottom, bottom[::-1])):
+            out.update(takewhile(lambda at: not known.isdisjoint(forms(lines[at], place)), edge))  # noqa: B023
         if not out:
             return page
         removed.update(_NUMBER.sub("#", lines[at].strip()) for at in sorted(out))
@@ -275,9 +294,12 @@ def _edges(lines: list[T]) -> tuple[list[T], list[T]]:
 
 
 def forms(line: str, place: int) -> list[str]:
-    """What a head or foot is known by on the page at `place`: the line itself, and the line with one of its numbers as
-    the distance to the place, which is the same on every page where that number counts the pages."""
+    """What a head or foot is known by on the page at `place`: the line itself, and, but for sentences and labels, the
+    line with one of its numbers as the distance to the place, which is the same on every page where that number counts
+    the pages."""
     plain = line.strip()[:_EXCERPT]
+    if _SENTENCE.search(line) or _LABEL.match(plain):
+        return [plain]
     return [plain] + [
         f"{plain[: found.start()]}\0{int(found[0]) - place}\0{plain[found.end() :]}"
         for found in islice(_NUMBER.finditer(plain), _MOST_NUMBERS)

@@ -27,6 +27,7 @@ _PITFALL = re.compile(r"陷阱|誤區|誤解|地雷|注意事項|常見錯誤|pi
 _ASKS = re.compile(r"^(?:為什麼|為何|如何|怎麼|怎樣|什麼|何時|何謂|哪|誰|是否)")
 _ASKED = re.compile(r"(?:\*\*)?(?:問|Q)\s*\d*\s*[：:.]\s*(?:\*\*)?\s*(?P<question>[^\n]+?)(?:\*\*)?\s*(?:\n|$)")
 _ANSWERED = re.compile(r"(?:\*\*)?(?:答|A)\s*\d*\s*[：:.]\s*(?:\*\*)?\s*(?P<answer>\S.*)", re.DOTALL)
+_NUMBERED = re.compile(r"第[^，。]{1,12}[條點]")
 _ENDS = tuple("。！？…」』）.!?$")
 _HAN = r"\u3400-\u9fff"
 
@@ -47,7 +48,7 @@ class Candidate:
 def candidates(document: Document, sections: list[Section], longest: int) -> Iterator[Candidate]:
     """Every candidate of a document, in the order of the text. An answer made of several blocks takes as many as fit
     in `longest` characters."""
-    title = document.title
+    title = document.title or next((section.path[0] for section in sections if section.clause), "")
     for at, section in enumerate(sections):
         yield from _opening(document.text, title, at, section, longest)
         for before, block in zip((None, *section.blocks), section.blocks, strict=False):
@@ -69,7 +70,9 @@ def _opening(text: str, title: str, at: int, section: Section, longest: int) -> 
     answer = "\n\n".join(words(text, block) for block in taken)
     reason = "" if taken else "too-long" if section.blocks[0].kind == "paragraph" else "no-prose"
     heading = section.heading
-    if heading.endswith(("？", "?")):
+    if section.clause and not heading.endswith(("？", "?")):
+        yield Candidate("section", _of_clause(title, heading), answer, start, end, at, reason)
+    elif heading.endswith(("？", "?")):
         yield Candidate("qa", (heading.replace("?", "？"),), answer, start, end, at, reason)
     elif heading == title:
         questions = (f"請簡單介紹「{title}」。", f"「{title}」在談什麼？")
@@ -195,6 +198,16 @@ def _about(title: str, topic: str) -> tuple[str, ...]:
         f"談到{title}，「{topic}」指的是什麼？",
         f"在{title}裡，「{topic}」要怎麼理解？",
     )
+    return tuple(map(spaced, asked))
+
+
+def _of_clause(title: str, name: str) -> tuple[str, ...]:
+    """Questions about a clause, which is known by its number or its caption: of which text must be said."""
+    of = title if title != name else ""
+    if not _NUMBERED.match(name):
+        asked = (f"{of}對「{name}」有什麼規定？", f"請說明{of}中的「{name}」。", f"{of}的「{name}」規定什麼？")
+        return tuple(map(spaced, asked))
+    asked = (f"{of}{name}規定什麼？", f"請說明{of}{name}的內容。", f"{of}{name}的規定是什麼？")
     return tuple(map(spaced, asked))
 
 

@@ -10,12 +10,15 @@ from danlu.artifact import Draft
 from danlu.data.flow import Each, Tally
 from danlu.records import Document, Drop
 from danlu.registry import From, Settings
-from danlu.text import mojibake, quoted, usage, variants
+from danlu.text import mojibake, quoted, spans, usage
 from danlu.text.census import census
 from danlu.text.normalise import normalise
-from danlu.text.script import script, script_of
+from danlu.text.script import script
 
 _CHINESE = 0.1
+_MOST_ROUNDS = 20
+_BESIDE = 400
+"""Characters of a Simplified document that tell what script its pages and its title are in."""
 _REPAIRED = "repaired encoding"
 _NORMALISED = "normalised"
 _CONVERTED = "converted from Simplified"
@@ -31,10 +34,17 @@ class CleanSettings(Settings):
     """Mend lines that were decoded in the wrong encoding, where that is sure (`danlu.text.mojibake`)."""
 
     to_taiwan: Literal["auto", "never"] = "auto"
-    """auto: a document that is in Simplified Chinese, or mixes both scripts, is converted to Taiwan's characters."""
+    """auto: what is in Simplified Chinese is put into Taiwan's characters, span by span (`danlu.text.spans`): a
+    quotation, a paragraph or a whole document. Taiwan's own text stays as it is, and so do Japanese, Korean and
+    Cantonese."""
 
     taiwan_terms: bool = True
-    """Replace mainland terms by Taiwan's (軟件 → 軟體), wherever `danlu text check` would report them."""
+    """Replace mainland terms by Taiwan's (軟件 → 軟體), wherever `danlu text check` would report them outside of
+    quotations."""
+
+    quotations: Literal["keep", "change"] = "keep"
+    """keep: what stands in 「」, 『』, “” and titles in 《》 keep their words; Simplified characters are converted in
+    them too."""
 
     allow: tuple[str, ...] = ()
     """Words that stay as they are: proper names."""
@@ -77,40 +87,64 @@ class Clean(Each[CleanSettings]):
             document, repaired = mended(document)
             changes[_REPAIRED] += repaired
         before = script(document.text)
-        foreign = self.settings.to_taiwan == "auto" and before in ("simplified", "mixed")
         done: Counter[str] = Counter()
+        beside = document.text[:_BESIDE] if before == "simplified" else ""
 
         def whole(text: str) -> str:
             plain = outside_fences(text, normalise)
             done[_NORMALISED] |= plain.strip() != text.strip()
-            taiwan = outside_code(plain, variants.to_traditional) if foreign else plain
+            taiwan = in_taiwan(plain, beside) if self.settings.to_taiwan == "auto" else plain
             done[_CONVERTED] |= taiwan != plain
-            if not self.settings.taiwan_terms:
-                return taiwan
-            hits = usage.find(taiwan, self.settings.allow)
-            done["terms"] += len(hits)
-            fixed = usage.fix(usage.replaced(taiwan, hits), self.settings.allow) if hits else taiwan
+            fixed = self._terms(taiwan, done) if self.settings.taiwan_terms else taiwan
             done[_TERMS] |= fixed != taiwan
             return fixed
 
-        text, spans = by_spans(document, whole)
+        text, places = by_spans(document, whole)
+        title = whole(document.title)
         changes.update(done)
-        meta = document.meta | spans
+        meta = document.meta | places
         if done[_CONVERTED]:
-            meta["converted_from"] = before
+            meta["converted_from"] = before if before == "simplified" else "mixed"
         if was != document.text:
             meta["repaired"] = True
-        return document.model_copy(update={"text": text + "\n", "title": whole(document.title), "meta": meta})
+        return document.model_copy(update={"text": text + "\n", "title": title, "meta": meta})
+
+    def _terms(self, text: str, done: Counter[str]) -> str:
+        """`text` in Taiwan's words, until there is nothing more to replace."""
+        for _ in range(_MOST_ROUNDS):
+            kept = quoted.quotations(text) if self.settings.quotations == "keep" else []
+            hits = [
+                hit
+                for hit in usage.find(text, self.settings.allow)
+                if not any(start <= hit.start and hit.end <= end for start, end in kept)
+            ]
+            if not hits:
+                break
+            done["terms"] += len(hits)
+            text = usage.replaced(text, hits)
+        return text
 
     def _reason(self, document: Document) -> str:
         """Why the document is dropped; empty when it is kept."""
-        counts = census(outside_code(document.text, lambda text: text, code=lambda text: ""))
+        prose = outside_code(document.text, lambda text: text, code=lambda text: "")
+        counts = census(prose)
         if counts.visible < self.settings.min_characters:
             return "too-short"
         if self.settings.language == "any":
             return ""
-        chinese = counts.han >= _CHINESE * counts.letters and script_of(counts) != "other"
+        chinese = counts.han >= _CHINESE * counts.letters and script(prose) != "other"
         return "" if chinese else "not-chinese"
+
+
+def in_taiwan(text: str, beside: str = "") -> str:
+    """`text` with what is Simplified in it in Taiwan's characters, but for Markdown code and quotations that are noted
+    to be mainland usage. `beside` is what stands before it: it tells of a page without evidence of its own."""
+    after = spans.to_traditional(f"{beside}\n\n{text}")[len(beside) + 2 :]
+    if after == text:
+        return text
+    for start, end in quoted.merged(quoted.code(text) + quoted.marked(text)):
+        after = after[:start] + text[start:end] + after[end:]
+    return after
 
 
 def mended(document: Document) -> tuple[Document, bool]:

@@ -27,6 +27,8 @@ Maybe = Annotated[float | None, Field(ge=0, le=1)]
 Ngrams = dict[Annotated[int, Field(ge=1, le=100)], Share]
 
 _TOXIC_LENGTH = 1000
+_ROWS = 0.5
+_FEW_LINES, _FEW_CHARACTERS = 4, 300
 
 
 class FilterSettings(Settings):
@@ -38,6 +40,11 @@ class FilterSettings(Settings):
 
     code: Literal["skip", "measure"] = "skip"
     """skip: Markdown code is no part of what is measured; a document of nothing but code is measured whole."""
+
+    rows: Literal["own", "prose"] = "own"
+    """own: a document of which half the lines or more are rows (tables, lists, forms, price lists: `quality.rows`) is
+    judged by max_duplicate_rows, max_codes and min_row_letters where prose is judged by its length, its lines, its stop
+    words and what it repeats. prose: every document is judged as prose."""
 
     language: tuple[Language, ...] | None = None
     """Keep only documents in these languages (wrong-language)."""
@@ -85,7 +92,8 @@ class FilterSettings(Settings):
     """ellipsis-lines: more than this share of the lines ends with an ellipsis."""
 
     min_punctuated_lines: Maybe = 0.12
-    """unpunctuated-lines: less than this share of the lines ends a sentence."""
+    """unpunctuated-lines: less than this share of the lines ends a sentence; not asked of three
+    lines and fewer than 300 characters."""
 
     max_short_lines: Maybe = 0.8
     """short-lines: more than this share of the lines is no longer than short_line."""
@@ -126,6 +134,18 @@ class FilterSettings(Settings):
     duplicate_ngrams: Ngrams | None = Field(default={5: 0.3, 6: 0.28, 7: 0.26, 8: 0.24, 9: 0.22, 10: 0.2})
     """duplicate-ngrams: n-grams of so many words that were there before hold more than this share of the characters.
     These are twice Gopher's shares: good Chinese manuals and statutes repeat more than those allow."""
+
+    max_menu: Maybe = 0.4
+    """menu: more than this share of the entries is those of a web site's menus (首頁, 登入, 上一頁)."""
+
+    max_duplicate_rows: Maybe = 0.5
+    """duplicate-rows: of a document of rows, more than this share of them was there before."""
+
+    max_codes: Maybe = 0.3
+    """codes: of a document of rows, more than this share of the characters is in hashes and the like."""
+
+    min_row_letters: Annotated[int | None, Field(ge=0)] = 8
+    """few-row-letters: a document of rows has fewer letters (Han included) than this."""
 
     max_toxic: Annotated[float | None, Field(ge=0)] = 5.0
     """toxic: the words of `danlu.text.toxic`, by severity (1 to 3), weigh more than this for each 1,000 characters, a
@@ -215,6 +235,16 @@ class Measured:
     def of_lines(self, share: float) -> float | None:
         return share if self.lines.total else None
 
+    @property
+    def punctuated(self) -> float | None:
+        """None for what is too short to have sentences: the item of a feed, a notice."""
+        short = self.lines.total < _FEW_LINES and self.characters < _FEW_CHARACTERS
+        return None if short else self.of_lines(self.lines.punctuated)
+
+    @cached_property
+    def is_rows(self) -> bool:
+        return self.settings.rows == "own" and quality.rows(self.text) >= _ROWS
+
 
 class Rule(NamedTuple):
     """Drops for `reason` what `measure` finds to be `side` the value of `setting`; None is not judged."""
@@ -223,38 +253,60 @@ class Rule(NamedTuple):
     setting: str
     side: Literal["below", "above"]
     measure: Callable[[Measured], float | None]
+    prose: bool = False
+    """Whether a document of rows is exempt."""
 
 
 RULES = (
-    Rule("too-short", "min_characters", "below", lambda text: text.counts.visible),
+    Rule("too-short", "min_characters", "below", lambda text: text.counts.visible, prose=True),
     Rule("too-long", "max_characters", "above", lambda text: text.counts.visible),
     Rule("garbled", "max_replacement", "above", lambda text: text.counts.replacement / text.characters),
-    Rule("few-letters", "min_letters", "below", lambda text: text.counts.letters / text.characters),
-    Rule("symbols", "max_symbols", "above", lambda text: text.counts.symbol / text.characters),
-    Rule("few-stop-words", "min_stop_words", "below", lambda text: text.stop_words),
-    Rule("bullet-lines", "max_bullet_lines", "above", lambda text: text.lines.bullets),
+    Rule("few-letters", "min_letters", "below", lambda text: text.counts.letters / text.characters, prose=True),
+    Rule("symbols", "max_symbols", "above", lambda text: text.counts.symbol / text.characters, prose=True),
+    Rule("few-stop-words", "min_stop_words", "below", lambda text: text.stop_words, prose=True),
+    Rule("bullet-lines", "max_bullet_lines", "above", lambda text: text.lines.bullets, prose=True),
     Rule("ellipsis-lines", "max_ellipsis_lines", "above", lambda text: text.lines.ellipses),
-    Rule("unpunctuated-lines", "min_punctuated_lines", "below", lambda text: text.of_lines(text.lines.punctuated)),
-    Rule("short-lines", "max_short_lines", "above", lambda text: text.lines.short),
-    Rule("short-mean-line", "min_mean_line", "below", lambda text: text.of_lines(text.lines.mean)),
+    Rule(
+        "unpunctuated-lines",
+        "min_punctuated_lines",
+        "below",
+        lambda text: text.punctuated,
+        prose=True,
+    ),
+    Rule("short-lines", "max_short_lines", "above", lambda text: text.lines.short, prose=True),
+    Rule("short-mean-line", "min_mean_line", "below", lambda text: text.of_lines(text.lines.mean), prose=True),
     Rule("curly-braces", "max_braces", "above", lambda text: _count(text, "{", "}") / text.characters),
     Rule("policy-lines", "max_policy_lines", "above", lambda text: quality.policy_lines(text.low)),
-    Rule("duplicate-lines", "max_duplicate_lines", "above", lambda text: text.repeated_lines.pieces),
+    Rule("menu", "max_menu", "above", lambda text: quality.menu(text.low)),
+    Rule("duplicate-lines", "max_duplicate_lines", "above", lambda text: text.repeated_lines.pieces, prose=True),
     Rule(
         *("duplicate-line-characters", "max_duplicate_line_characters", "above"),
         lambda text: text.repeated_lines.characters,
+        prose=True,
     ),
-    Rule("duplicate-paragraphs", "max_duplicate_paragraphs", "above", lambda text: text.repeated_paragraphs.pieces),
+    Rule(
+        "duplicate-paragraphs",
+        "max_duplicate_paragraphs",
+        "above",
+        lambda text: text.repeated_paragraphs.pieces,
+        prose=True,
+    ),
     Rule(
         *("duplicate-paragraph-characters", "max_duplicate_paragraph_characters", "above"),
         lambda text: text.repeated_paragraphs.characters,
+        prose=True,
     ),
-    Rule("hash-marks", "max_hashes", "above", lambda text: _by_word(text, _count(text, "#"))),
+    Rule("hash-marks", "max_hashes", "above", lambda text: _by_word(text, _count(text, "#")), prose=True),
     Rule("ellipses", "max_ellipses", "above", lambda text: _by_word(text, quality.ellipses(text.text))),
-    Rule("line-ends", "max_line_ends", "above", lambda text: _by_word(text, text.text.strip().count("\n"))),
+    Rule("line-ends", "max_line_ends", "above", lambda text: _by_word(text, text.text.strip().count("\n")), prose=True),
 )
-"""From the cheapest to the dearest; the first that drops a document is its reason. Those with an answer other than a
-number are in `Filter.reason`, around these."""
+ROW_RULES = (
+    Rule("duplicate-rows", "max_duplicate_rows", "above", lambda text: text.repeated_lines.pieces),
+    Rule("codes", "max_codes", "above", lambda text: quality.codes(text.text)),
+    Rule("few-row-letters", "min_row_letters", "below", lambda text: text.counts.letters),
+)
+"""What a document of rows is judged by, where prose would be dropped. In both, from the cheapest to the dearest: the
+first that drops a document is its reason. Those with an answer other than a number are in `Filter.reason`."""
 
 
 class Filter(Each[FilterSettings]):
@@ -305,12 +357,24 @@ class Filter(Each[FilterSettings]):
             return "wrong-language", text.language
         if settings.script is not None and (found := script_of(text.counts)) not in settings.script:
             return "wrong-script", found
+        exempt = False
         for rule in RULES:
-            bound = getattr(settings, rule.setting)
-            value = None if bound is None else rule.measure(text)
-            if value is not None and (value < bound if rule.side == "below" else value > bound):
-                return rule.reason, f"{value:.4g}, {'at least' if rule.side == 'below' else 'at most'} {bound:g}"
+            if (why := self._broken(rule, text)) is None:
+                continue
+            if not (rule.prose and text.is_rows):
+                return why
+            exempt = True
+        if exempt and (why := next(filter(None, (self._broken(rule, text) for rule in ROW_RULES)), None)):
+            return why
         return self._dear(text)
+
+    def _broken(self, rule: Rule, text: Measured) -> tuple[str, str] | None:
+        """The rule's reason and what was measured, where it drops the document."""
+        bound = getattr(self.settings, rule.setting)
+        value = None if bound is None else rule.measure(text)
+        if value is None or (value >= bound if rule.side == "below" else value <= bound):
+            return None
+        return rule.reason, f"{value:.4g}, {'at least' if rule.side == 'below' else 'at most'} {bound:g}"
 
     def _dear(self, text: Measured) -> tuple[str, str] | None:
         settings = self.settings
@@ -323,11 +387,11 @@ class Filter(Each[FilterSettings]):
                 return "toxic", f"{weight:.4g}, at most {settings.max_toxic:g}: {words}"
         if settings.top_ngrams is not None:
             most = text.ngrams(settings.top_ngrams)
-            if (over := repetition.over_top(text.units, most)) is not None:
+            if (over := repetition.over_top(text.units, most)) is not None and not text.is_rows:
                 return "top-ngram", f"{over[1]:.4g} of {over[0]}-grams, at most {most[over[0]]:g}"
         if settings.duplicate_ngrams is not None:
             most = text.ngrams(settings.duplicate_ngrams)
-            if (over := repetition.over_duplicates(text.units, most)) is not None:
+            if (over := repetition.over_duplicates(text.units, most)) is not None and not text.is_rows:
                 return "duplicate-ngrams", f"{over[1]:.4g} of {over[0]}-grams, at most {most[over[0]]:g}"
         if settings.min_tokens is not None and text.tokens < settings.min_tokens:
             return "too-few-tokens", f"{text.tokens}, at least {settings.min_tokens}"

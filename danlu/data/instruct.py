@@ -38,6 +38,7 @@ _CONTEXT = re.compile(
     r"|[上下](?:面|述|方|列)的?(?:程式|例子|範例|圖|表|公式|函式|檢查|清單|數字|兩[張個])"
     r"|(?<![意企試版地])圖[中裡]|(?:範例|圖示) ?\d+|(?:^|[，。；：（見如在由從])[圖表] ?\d+"
     r"|這[一段張個]{1,2}(?:程式|圖)|以下程式|前面(?:提到|說過|介紹|看過|談過)|剛才|稍早|稍後|後面會|接下來(?:會|的|，我們)|讓我們[再來先]{0,2}看|[此本](?:章|節|附錄|範例)"
+    r"|前[二三四五六兩]?條(?!件)"
 )
 
 
@@ -87,8 +88,8 @@ class Instruct(Step[InstructSettings]):
 
     Drops, with their reasons: `skipped-heading`; `shared-heading` (a heading that three or more documents have is part
     of their form, no topic: its own text is not asked for, what stands below it is); `no-prose` and `holds-code`
-    (nothing to say without the code); `context-bound` (it speaks of 這一章 or 下面的程式); `no-question`; `too-short`,
-    `too-long`; `duplicate`.
+    (nothing to say without the code); `context-bound` (it speaks of 這一章, 前條 or 下面的程式); `no-question`;
+    `too-short`, `too-long`; `duplicate`. Clauses of statutes and policies are no shared headings.
 
     Passages, those that do not answer too, come from the example's own document, so that a split by document stays
     clean. A refusal's passages are the sections least like question and answer; that they do not answer in other words
@@ -118,7 +119,7 @@ class Instruct(Step[InstructSettings]):
         if not total.kept:
             raise DataError(
                 f"no example could be made of {total.documents} document(s)",
-                next="documents need headings, definitions (- **詞**：說明), questions or announced lists",
+                next="documents need headings (#, 第一條), definitions (- **詞**：說明), questions or announced lists",
             )
         total.report(out)
 
@@ -154,10 +155,7 @@ class Instruct(Step[InstructSettings]):
     def _page(self, document: Document) -> Page:
         found = sections(document.text)
         patterns = [pattern.lower() for pattern in self.settings.skip_headings]
-        skipped = [
-            any(fnmatchcase(heading.lower(), pattern) for heading in section.path for pattern in patterns)
-            for section in found
-        ]
+        skipped = [_is_skipped(section, patterns) for section in found]
         return Page(document, found, skipped)
 
     def _judge(self, page: Page, candidate: Candidate, shared: frozenset[int]) -> Candidate:
@@ -168,7 +166,7 @@ class Instruct(Step[InstructSettings]):
         reason = candidate.reason
         if page.skipped[candidate.section]:
             reason = "skipped-heading"
-        elif candidate.method == "section" and key(section.heading) in shared:
+        elif candidate.method == "section" and not section.clause and key(section.heading) in shared:
             reason = "shared-heading"
         elif not reason:
             reason = self._reason(chosen, candidate.answer)
@@ -311,8 +309,15 @@ def _headings(block: Block) -> Keys:
     found: list[int] = []
     for document in block.records():
         if _HEADING.search(document.text):
-            found += {key(section.heading) for section in sections(document.text)}
+            found += {key(section.heading) for section in sections(document.text) if not section.clause}
     return keys(found)
+
+
+def _is_skipped(section: Section, patterns: list[str]) -> bool:
+    """Whether a heading is one of those to leave out; a clause's must be the word itself (作業程序 is no homework)."""
+    if section.clause:
+        return section.heading.lower() in {pattern.strip("*") for pattern in patterns}
+    return any(fnmatchcase(heading.lower(), pattern) for heading in section.path for pattern in patterns)
 
 
 def draw(seed: int, *what: str) -> int:

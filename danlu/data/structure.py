@@ -1,18 +1,20 @@
 """The structure of a Markdown text: its sections with their blocks, each with its span of characters in the text.
 
-Parsed by markdown-it-py (CommonMark with tables). Inline formulas (`$…$`, `$$…$$`) are kept as they are. Not covered:
-the inside of block quotes and tables, footnotes, headings inside lists.
+Parsed by markdown-it-py (CommonMark with tables). Inline formulas (`$…$`, `$$…$$`) are kept as they are. Statutes and
+policies, whose headings are numbers (`danlu.text.clauses`), have a section for each clause. Not covered: the inside of
+block quotes and tables, footnotes, headings inside lists.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from danlu.extras import need
+from danlu.text.clauses import clauses
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -23,6 +25,8 @@ _MATH = re.compile(r"\$\$.+?\$\$|\$(?! )[^$\n]*?[^$\s\\]\$(?!\d)", re.DOTALL)
 _FOOTNOTE = re.compile(r"\[\^[^\]]+\]")
 _REFERENCE = re.compile(r"(?<![A-Za-z0-9_\])])\[([^\[\]]+)\]\[[^\[\]]*\]")
 _MARKUP = frozenset("\\`*_[]<>&$!~\r\0")
+_LONGEST_TITLE = 40
+_ENTRY = re.compile(r"[一二三四五六七八九十]{1,3}、|[（(][一二三四五六七八九十\d]{1,3}[）)]|\d{1,2}[.、]")
 _WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 
 
@@ -49,16 +53,49 @@ class Block:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and the blocks up to the next heading. `path` holds the plain headings above it and its own."""
+    """A heading and the blocks up to the next heading. `path` holds the plain headings above it and its own. `clause`
+    says that it is a statute's or a policy's."""
 
     heading: str
     level: int
     path: tuple[str, ...]
     blocks: tuple[Block, ...]
+    clause: bool = False
 
 
 def sections(text: str) -> list[Section]:
     """The sections of `text` in order; text before the first heading is a section with an empty heading of level 0."""
+    numbered = clauses(text)
+    if not numbered:
+        return _of_markdown(text)
+    found = _of_markdown(text[: numbered[0].start])
+    top = [(0, name) for name in found[-1].path or _title(text[: numbered[0].start])]
+    above: list[tuple[int, str]] = top
+    for clause, end in zip(numbered, [*(one.start for one in numbered[1:]), len(text)], strict=True):
+        above = [(level, name) for level, name in above if level < clause.level] + [(clause.level, clause.name)]
+        blocks = [
+            _moved(block, clause.body) for section in _of_markdown(text[clause.body : end]) for block in section.blocks
+        ]
+        path = tuple(name for _, name in above)
+        found.append(Section(clause.name, clause.level, path, tuple(blocks), clause=True))
+    return found
+
+
+def _title(before: str) -> list[str]:
+    """The first line of what stands before the first clause, where it looks like a title."""
+    line = before.strip().split("\n", 1)[0].strip("# \t\u3000")
+    return (
+        [line] if line and len(line) <= _LONGEST_TITLE and not line.endswith(("。", "，", "；", "：", ".", ":")) else []
+    )
+
+
+def _moved(block: Block, by: int) -> Block:
+    items = tuple(replace(item, start=item.start + by, end=item.end + by) for item in block.items)
+    return replace(block, start=block.start + by, end=block.end + by, items=items)
+
+
+def _of_markdown(text: str) -> list[Section]:
+    """The sections that Markdown's headings make."""
     starts = [0, *(found.end() for found in _LINE.finditer(text))]
     tokens = _blocks_only().parse(text)
     found: list[tuple[str, int, tuple[str, ...], list[Block]]] = [("", 0, (), [])]
@@ -124,7 +161,7 @@ def _span(text: str, starts: list[int], inline: Token) -> tuple[int, int]:
 def plain(text: str) -> str:
     """Inline Markdown as words: no emphasis, links, images, tags or code ticks; formulas stay.
 
-    A line break between two Chinese characters is left out, any other is a space.
+    A line break between two Chinese characters is left out, before 一、 (一) or 1. it stays, any other is a space.
     """
     if _MARKUP.isdisjoint(text):
         out = text
@@ -144,6 +181,8 @@ def _words(token: Token) -> str:
 
 
 def _between(text: str, start: int, end: int) -> str:
+    if _ENTRY.match(text, end):
+        return "\n"
     wide = bool(start and _WIDE.match(text, start - 1) and _WIDE.match(text, end))
     return "" if wide else " "
 

@@ -44,6 +44,32 @@ _POLICY = re.compile(
 )
 
 
+_HOLDS = re.compile("[，。！？；]|[,;] ")
+_ROW = re.compile(
+    r"\||[-*+•●○■□◆◇▪※☐☑☒✓✔▢]\s*\S|[（(]?(?:\d{1,3}|[一二三四五六七八九十]{1,3}|[A-Za-z])[.)、．）](?!\d)\s*\S"
+    r"|[^：:。，]{1,20}[：:](?!//)|[^\n]*(?:[_＿]{2}|[□■☐☑☒])"
+    r"|(?=[^\n]*\d)[^。！？\n]{0,60}?\S[ \u3000]+\S[^。！？\n]{0,60}$"
+)
+_DELIMITERS = ("\t", ",", ";")
+_SAME, _FEWEST_ROWS = 0.6, 3
+_CODE = re.compile(
+    r"(?<![0-9A-Za-z])(?=[0-9A-Za-z+/=_-]*\d)(?=\d*[A-Za-z])(?:(?:0x)?[0-9a-fA-F]{8,}|[0-9A-Za-z+/=_-]{24,})(?![0-9A-Za-z])"
+)
+_ITEMS = re.compile(r"[|｜>›»\n\t]|\s{2,}|(?<=[\u3400-\u9fff])\s(?=[\u3400-\u9fff])")
+_LINK = re.compile(r"^(?:[-*+•]\s*)?\[([^\]]*)\]\([^)]*\)$")
+_MENU_WORDS = (
+    "首頁 回首頁 首页 關於我們 关于我们 聯絡我們 联系我们 最新消息 產品介紹 產品 新聞 活動 下載 聯絡 會員 "
+    "會員登入 會員專區 登入 登出 註冊 購物車 客服 客服中心 門市 品牌 徵才 電子報 常見問題 網站地圖 網站導覽 "
+    "隱私權政策 隱私政策 服務條款 使用條款 上一頁 下一頁 回上一頁 回列表 返回 回頂端 top 列印 友善列印 轉寄 "
+    "加入最愛 更多 更多消息 熱門文章 熱門 搜尋 分享 english 繁體中文 简体中文 登录 注册 搜索 上一页 下一页 "
+    "更多内容 home about contact login register cart search menu next previous share news products download "
+    "faq sitemap 商品分類 訂閱 追蹤 語言 跳到主要內容 會員中心 我的帳戶 結帳 收藏"
+)
+"""Entries of a web site's menus, in lower case."""
+_MENU = frozenset(_MENU_WORDS.split(" "))
+_MENU_HINTS = ("首頁", "登入", "上一頁", "聯絡我們", "首页", "登录", "上一页", "home", "login", "購物車")
+
+
 class Lines(NamedTuple):
     """Shares are of the lines with text, 0 to 1; `mean` is their mean length in characters."""
 
@@ -60,7 +86,8 @@ def lines(text: str, columns: int = 30) -> Lines:
 
     Headings (#) and rows of tables (|) in Markdown are no lines of text, for they are short and without punctuation in
     the best of texts.
-    A line is punctuated that ends a sentence (。！？…；.!?; and whatever closes after it: 」) * …). Columns are guessed
+    A line is punctuated that ends a sentence (。！？…；.!?; and whatever closes after it: 」) * …), or is longer than a
+    short one and holds a mark between clauses: what a feed cuts short. Columns are guessed
     from the length in UTF-8: two for a character of three or four bytes, one for any other.
     """
     found = [line for line in map(str.strip, text.split("\n")) if line and line[0] not in "#|"]
@@ -68,10 +95,12 @@ def lines(text: str, columns: int = 30) -> Lines:
         return Lines(0, 0.0, 0.0, 0.0, 0.0, 0.0)
     punctuated = bullets = ellipses = short = 0
     for line in found:
-        punctuated += line[-1] in _TERMINAL or (line[-1] in _CLOSING and line.rstrip(_CLOSING)[-1:] in _TERMINAL)
+        narrow = len(line) <= columns and _width(line) <= columns
+        ended = line[-1] in _TERMINAL or (line[-1] in _CLOSING and line.rstrip(_CLOSING)[-1:] in _TERMINAL)
+        punctuated += ended or (not narrow and bool(_HOLDS.search(line)))
         bullets += line.startswith(_BULLETS)
         ellipses += line.endswith(_ELLIPSES)
-        short += len(line) <= columns and _width(line) <= columns
+        short += narrow
     n = len(found)
     return Lines(n, sum(map(len, found)) / n, punctuated / n, bullets / n, ellipses / n, short / n)
 
@@ -101,6 +130,42 @@ def policy_lines(low: str) -> float:
         return 0.0
     found = [line for line in low.split("\n") if line.strip()]
     return sum(bool(_POLICY.search(line)) for line in found) / len(found)
+
+
+def rows(text: str) -> float:
+    """Share of the lines with text that are rows, 0 to 1, headings (#) aside: of a table (|) or separated by tabs,
+    commas or semicolons of the same number, entries of a list (- 1. □), fields (姓名：…), blanks to fill in (____), and
+    words with a number beside them (紅茶 25 元). 0 of fewer than three lines.
+
+    Not covered: rows of words alone that only spaces part, which is what a menu looks like.
+    """
+    found = [line for line in map(str.strip, text.split("\n")) if line and line[0] != "#"]
+    if len(found) < _FEWEST_ROWS:
+        return 0.0
+    hits = [bool(_ROW.match(line)) for line in found]
+    for mark in _DELIMITERS:
+        counts = [line.count(mark) for line in found]
+        often = max(set(counts), key=counts.count)
+        if often and counts.count(often) >= max(3, _SAME * len(found)):
+            hits = [hit or count == often for hit, count in zip(hits, counts, strict=True)]
+    return sum(hits) / len(hits)
+
+
+def codes(text: str) -> float:
+    """Share of the visible characters that are in hashes, addresses of memory and the like, 0 to 1."""
+    visible = sum(map(len, text.split()))
+    return sum(len(found[0]) for found in _CODE.finditer(text)) / visible if visible else 0.0
+
+
+def menu(low: str) -> float:
+    """Share of the entries that are those of a web site's menus (首頁, 登入, 上一頁), 0 to 1; 0 of fewer
+    than four. `low` is a text in lower case. An entry is a line, or what |, > or spaces part."""
+    if not any(hint in low for hint in _MENU_HINTS):
+        return 0.0
+    entries = [entry.strip(" -*+•|#") for entry in _ITEMS.split(low)]
+    entries = [_LINK.sub(r"\1", entry) for entry in entries if entry]
+    known = sum(entry in _MENU for entry in entries)
+    return known / len(entries) if known >= 4 else 0.0
 
 
 def language(low: str, counts: Census) -> Language:

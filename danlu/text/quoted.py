@@ -7,6 +7,7 @@ Left alone are:
 - block quotes (lines that begin with `>`), except alerts (`> [!NOTE]`), which are the author's own words;
 - a quotation in 「」, 『』 or “” with a note before or after it that it is mainland usage: 「軟件」（中國用語）,
   大陸稱「軟件」 - see MARKERS;
+- Japanese, Korean, Cantonese and classical Chinese (`danlu.text.spans`);
 - everything between `<!-- danlu: off -->` and `<!-- danlu: on -->` (or the end).
 
 Not covered: code indented by four spaces (a list's paragraphs look the same), and mathematics.
@@ -16,6 +17,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+
+from danlu.text.spans import foreign
 
 Span = tuple[int, int]
 
@@ -37,6 +40,7 @@ _ADDRESS = re.compile(
 )
 _BLOCK_QUOTE = re.compile(r"(?:^[ \t]{0,3}>[^\n]*(?:\n|\Z))+", re.M)
 _ALERT = re.compile(r"[ \t]*>[ \t]*\[!\w+\]")
+_QUOTATION = re.compile(r"「[^「」\n]*」|『[^『』\n]*』|“[^“”\n]*”|《[^《》\n]*》|〈[^〈〉\n]*〉")
 _QUOTE = r"(?:「[^「」\n]{1,60}」|『[^『』\n]{1,60}』|“[^“”\n]{1,60}”)"
 _MARKED = re.compile(
     rf"(?:{_QUOTE}[、或和與及]?){{1,20}}[ ]?[（(][^（()）\n]{{0,12}}{MARKERS}[^（()）\n]{{0,12}}[）)]"
@@ -56,9 +60,19 @@ def spans(text: str) -> list[Span]:
         found += [match.span() for match in _ADDRESS.finditer(text)]
     if ">" in text:
         found += [match.span() for match in _BLOCK_QUOTE.finditer(text) if not _ALERT.match(match[0])]
+    return merged(found + marked(text) + foreign(text))
+
+
+def marked(text: str) -> list[Span]:
+    """The quotations of `text` that have a note that they are mainland usage, in order."""
     if "「" in text or "『" in text or "“" in text:
-        found += [match.span() for match in _MARKED.finditer(text)]
-    return merged(found)
+        return [match.span() for match in _MARKED.finditer(text)]
+    return []
+
+
+def quotations(text: str) -> list[Span]:
+    """What stands in 「」, 『』, “”, 《》 or 〈〉, each on one line, in order; of nested ones the outer."""
+    return merged([match.span() for match in _QUOTATION.finditer(text)])
 
 
 def code(text: str) -> list[Span]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from danlu.text import usage, variants
+from danlu.text import spans, usage
 from danlu.text.census import Census, census
 
 Script = Literal["traditional", "simplified", "mixed", "other"]
@@ -14,14 +14,16 @@ def script(text: str) -> Script:
     """The script of `text`, by the characters that only one of the two scripts uses.
 
     "mixed" when the rarer of the two makes up a tenth or more of them; "other" when the text has no Han characters, or
-    more than a fifth as much kana (Japanese). A text of which every character is shared by both scripts (人工) is
-    "traditional": nothing in it needs converting. Not covered: Korean or Japanese written in Han characters alone.
+    most of it is Japanese or Korean (`danlu.text.spans`). A text of which every character is shared by both scripts
+    (人工) is "traditional": nothing in it needs converting. This is a word for the whole; what is converted is decided
+    by span.
     """
-    return script_of(census(text))
+    foreign = sum(end - start for start, end, kind in spans.told(text) if kind in ("japanese", "korean"))
+    return "other" if foreign > len(text) / 2 else script_of(census(text))
 
 
 def script_of(counts: Census) -> Script:
-    """`script` of the text that has these counts."""
+    """`script` of the text that has these counts; Japanese is told by its kana alone, a fifth of the Han characters."""
     if not counts.han or counts.kana > counts.han / 5:
         return "other"
     simplified, traditional = counts.simplified, counts.traditional
@@ -31,9 +33,10 @@ def script_of(counts: Census) -> Script:
 
 
 def to_taiwan(text: str) -> str:
-    """`text` in Taiwan's characters and words: OpenCC for the characters, `usage.fix` for the words.
+    """`text` in Taiwan's characters and words: `spans.to_traditional` for the characters, `usage.fix` for the words.
 
     Words are chosen by context (程序 stays in a law and becomes 程式 beside code), which OpenCC's own `s2twp` does not
-    do. Characters are converted everywhere, words only outside of what `danlu.text.quoted` leaves alone.
+    do. Characters are converted wherever they are Simplified, words only outside of what `danlu.text.quoted` leaves
+    alone.
     """
-    return usage.fix(variants.to_traditional(text))
+    return usage.fix(spans.to_traditional(text))

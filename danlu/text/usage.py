@@ -23,6 +23,7 @@ from operator import add
 from typing import Literal, NamedTuple
 
 from danlu.text import lattice, quoted, variants
+from danlu.text.spans import any_simplified, to_traditional
 
 Kind = Literal["simplified", "term"]
 
@@ -49,10 +50,9 @@ def find(text: str, allow: Iterable[str] = frozenset()) -> list[Hit]:
     titles = quoted.merged(alone + [match.span() for match in _TITLE.finditer(text)])
     terms = [match for match in _terms(text) if not _inside(match.start, match.end, titles)]
     found: list[tuple[int, int, str, Kind]] = [(match.start, match.end, match.taiwan, "term") for match in terms]
-    present = variants.simplified().keys() & set(text)
-    if present:
+    if any_simplified(text):
         taken = quoted.merged(alone + [(match.start, match.end) for match in terms])
-        found += [(start, end, taiwan, "simplified") for start, end, taiwan in _simplified(text, present, taken)]
+        found += [(start, end, taiwan, "simplified") for start, end, taiwan in _simplified(text, taken)]
     return list(_located(text, sorted(found)))
 
 
@@ -281,30 +281,16 @@ def _is_word(folded: str, start: int, end: int, words: Vocabulary) -> bool:
 
 # --- Simplified characters ---
 
-_CLAUSE = re.compile(r"[^\s，。、；：！？,.;:!?「」『』“”（）()《》]+")
 
+def _simplified(text: str, taken: list[quoted.Span]) -> Iterator[tuple[int, int, str]]:
+    """Runs of Simplified characters outside of `taken`, with their Taiwan form.
 
-def _simplified(text: str, present: set[str], taken: list[quoted.Span]) -> Iterator[tuple[int, int, str]]:
-    """Runs of Simplified characters (those `present`) outside of `taken`, with the Taiwan form that the clause gives.
-
-    In a clause without Traditional characters, those that both scripts use are judged too (头发后面 → 頭髮後面).
+    Where a span is evidently Simplified, those that both scripts use are judged too (头发后面 → 頭髮後面).
     """
-    only = variants.traditional()
-    for clause in _CLAUSE.finditer(text):
-        before = clause[0]
-        if present.isdisjoint(before):
-            continue
-        after = variants.to_traditional(before)
-        if len(after) != len(before):
-            after = variants.plain_to_taiwan(before)
-        plain = only.isdisjoint(before)
-        changed = [
-            clause.start() + index
-            for index, (old, new) in enumerate(zip(before, after, strict=True))
-            if old != new and (plain or old in present)
-        ]
-        for start, end in _runs([at for at in changed if not _inside(at, at + 1, taken)]):
-            yield start, end, after[start - clause.start() : end - clause.start()]
+    after = to_traditional(text)
+    changed = [at for at, (old, new) in enumerate(zip(text, after, strict=True)) if old != new]
+    for start, end in _runs([at for at in changed if not _inside(at, at + 1, taken)]):
+        yield start, end, after[start:end]
 
 
 def _runs(places: list[int]) -> Iterator[tuple[int, int]]:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from danlu.data import boilerplate, flow
-from danlu.data.boilerplate import Repeats, key
+from danlu.data.boilerplate import Found, Repeats, key
 from danlu.errors import DataError
 from danlu.records import Document
 
@@ -103,7 +103,8 @@ def test_the_sketch_never_loses_a_line(monkeypatch):
     documents = [{f"line {random.randrange(400) ** 2 // 400}" for _ in range(12)} for _ in range(300)]
     with Repeats(3) as repeats:
         for lines in documents:
-            repeats.add({"s": (1, numpy.array([key("s", line) for line in lines], numpy.uint64))})
+            text = key("s", "\n".join(sorted(lines)))
+            repeats.add([Found("s", text, numpy.array([key("s", line) for line in lines], numpy.uint64))])
         found = repeats.lines(0.1)
     said = {line for lines in documents for line in lines}
     assert found == {key("s", line) for line in said if sum(line in lines for lines in documents) >= 30}
@@ -123,3 +124,38 @@ def test_the_same_however_many_processes(steps, monkeypatch):
 def test_a_hundred_thousand_fences_take_no_more_than_their_length():
     text = "```\n" * 100_000
     assert sum(bool(plain) for _, plain in boilerplate.candidates(text)) == 0
+
+
+@pytest.mark.parametrize("copies", [10, 1000])
+def test_equal_documents_count_as_one(steps, opened, copies):
+    same = [
+        Document(id=f"d#{i}", source="d.jsonl", text="圖書館每週一休館。\n國定假日另行公告。") for i in range(copies)
+    ]
+    others = [Document(id=f"d#x{i}", source="d.jsonl", text=f"高雄港有{i}座碼頭。") for i in range(3)]
+    made = opened(steps("data.boilerplate", documents=steps.documents(*same, *others)))
+    assert made.documents == [*same, *others]
+    assert not made.dropped
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "本條之執行由第{}課負責，並於每季報告。",
+        "附件 {}",
+        "第 {} 課",
+        "Unit {}",
+        "第{}頁第19行的條文，敘述雙方之權利；",
+        "問題 {}",
+    ],
+)
+def test_lines_of_the_body_that_count_with_the_pages_stay(steps, opened, line):
+    bodies = [f"{'甲乙丙丁'[i]}的內文。\n{line.format(i + 1)}" for i in range(4)]
+    document = paged([f"某某辦法\n{body}\n第 {i + 1} 頁，共 4 頁" for i, body in enumerate(bodies)])
+    (kept,) = opened(steps("data.boilerplate", documents=steps.documents(document))).documents
+    assert kept.text == "\n\n".join(bodies) + "\n"
+
+
+def test_what_is_inside_of_a_line_that_stays_stays(steps, opened):
+    pages = [f"浮水印\n{'甲乙丙丁'[i]}的第一行\n內文{i * i}\n說明\n{'子丑寅卯'[i]}的最後一行" for i in range(4)]
+    (kept,) = opened(steps("data.boilerplate", documents=steps.documents(paged(pages)))).documents
+    assert kept.text == "\n\n".join(page.removeprefix("浮水印\n") for page in pages) + "\n"

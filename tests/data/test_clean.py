@@ -120,3 +120,40 @@ def test_the_same_however_many_processes(steps, monkeypatch):
     monkeypatch.setattr(flow, "blocks", lambda path: cut(path, 3000))
     monkeypatch.setattr(flow, "cores", lambda: 2)
     assert steps("data.clean", documents=documents).content == whole.content
+
+
+TAIWAN = (
+    "里長余先生在村里大會上宣布，可是只有三戶人家到場。巷口的電表由台電更換，占有人須自行負擔費用。"
+    "干貝與烏魚子是這裡的名產，秋天舉辦采風活動，遠征隊也來參加。"
+)
+
+
+def test_a_quoted_sentence_is_converted_and_taiwan_s_text_stays_to_the_byte(steps, opened):
+    text = f"# 村里公告\n\n{TAIWAN}\n\n> 对岸的公告写道：请各位业主于本周内办理登记，逾期将影响审批进度。\n"
+    document = Document(id="a", text=text, source="a.md", title="村里公告")
+    (cleaned,) = opened(steps("data.clean", documents=steps.documents(document))).documents
+    before, after = cleaned.text.split("> ")
+    assert before == f"# 村里公告\n\n{TAIWAN}\n\n"
+    assert after.startswith("對岸的公告寫道：請各位業主於")
+    assert "審批進度" in after
+    assert cleaned.title == "村里公告"
+    assert cleaned.meta["converted_from"] == "mixed"
+
+
+def test_quotations_keep_their_words_unless_asked(steps, opened):
+    documents = steps.documents(a=f"{TAIWAN}老闆說「這個软件很好」，又提到《視頻年鑑》，我們的軟件也是。")
+    kept = opened(steps("data.clean", documents=documents)).documents[0].text
+    assert "「這個軟件很好」" in kept
+    assert "《視頻年鑑》" in kept
+    assert "我們的軟體" in kept
+    changed = opened(steps("data.clean", documents=documents, quotations="change")).documents[0].text
+    assert "「這個軟體很好」" in changed
+
+
+def test_japanese_stays_and_is_no_chinese(steps, opened):
+    kanji = "国土交通省 総合政策局 会計課 渋谷区役所 図書館 読書週間 株式会社 映画写真 天気予報 沢田気象観測所 " * 2
+    text = "子会社を作り、社内の画像処理技術を開発している。映画の写真を見て、当時の状態を残念に思う。" * 2
+    documents = steps.documents(a=text, b=kanji, c=TAIWAN)
+    kept = opened(steps("data.clean", documents=documents, language="any")).documents
+    assert [document.text.strip() for document in kept] == [text, kanji.strip(), TAIWAN]
+    assert opened(steps("data.clean", documents=documents)).reasons == {"not-chinese": 2}

@@ -35,6 +35,7 @@ OFF = {name: None for name in FilterSettings.model_fields if name.startswith(("m
     "lorem_ipsum": None,
     "top_ngrams": None,
     "duplicate_ngrams": None,
+    "rows": "prose",
 }
 
 MENU = "首頁 產品 新聞 活動 下載 聯絡 會員 購物車 客服 門市 品牌 徵才 電子報 常見問題 隱私 網站導覽 商品分類。"
@@ -65,6 +66,7 @@ BAD = {
     "hash-marks": ("max_hashes", GOOD + "#" * 30),
     "ellipses": ("max_ellipses", GOOD + "好……的……嗎……是……在……有……不……了……這……我……\n"),
     "line-ends": ("max_line_ends", "\n".join("我的書在你那裡。")),
+    "menu": ("max_menu", "首頁 | 關於我們 | 最新消息 | 聯絡我們 | 會員登入\n回首頁 | 上一頁 | 下一頁 | 友善列印\n"),
     "lorem-ipsum": ("lorem_ipsum", GOOD + "Lorem ipsum dolor sit amet."),
     "toxic": ("max_toxic", GOOD + "幹你娘，你這個王八蛋去死吧。"),
     "top-ngram": ("top_ngrams", GOOD + "哈哈，" * 60),
@@ -223,3 +225,36 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_text_is_judged_in_time(text):
     assert judged(text) is not None
+
+
+ROWS = {
+    "table": "# 場地收費表\n\n| 場地 | 平日 | 假日 |\n|---|---|---|\n| 會議室 | 450 | 700 |\n| 演講廳 | 1200 | 1800 |\n",
+    "numbers": "| 年度 | 營收 | 稅後淨利 |\n|---|---|---|\n| 2019 | 1,234,567 | 12,345 |\n| 2020 | 2,234,567 | 22,345 |\n",
+    "csv": "姓名,分機,電子郵件\n王小明,1201,ming@example.com\n李美華,1202,mei@example.com\n陳志強,1203,chen@example.com\n",
+    "tabs": "品號\t數量\t單價\t金額\nA001\t10\t120\t1200\nA002\t5\t80\t400\nA003\t12\t30\t360\n",
+    "check list": "- [ ] 關閉電源\n- [ ] 檢查門窗\n- [x] 清點鑰匙\n- [ ] 填寫值班日誌\n- [ ] 回報警衛室\n",
+    "form": "借書證申請表\n\n姓名：＿＿＿＿\n身分證字號：＿＿＿＿\n聯絡電話：____\n通訊地址：____\n承辦人：____\n",
+    "fields": "申請人：王小明\n電話：0912-345-678\n申請項目：□ 新辦 ■ 補發\n規費：100元\n收件日期：114年3月5日\n",
+    "questions": "Q1：如何申請借書證？\nA1：請帶身分證到櫃臺。\nQ2：可以借幾本？\nA2：二十本。\nQ3：借期？\nA3：三十天。\n",
+    "contacts": "通訊錄\n\n館長室 02-2755-2823 分機 1101\n推廣課 02-2755-2823 分機 2101\n採編課 02-2755-2823 分機 3101\n",
+    "prices": "飲料價目表\n紅茶 25 元\n綠茶 25 元\n奶茶 40 元\n珍珠奶茶 50 元\n拿鐵咖啡 65 元\n檸檬汁 45 元\n",
+    "list": "- 週一休館\n- 週二至週五 08:30 至 21:00\n- 國定假日休館\n- 寒暑假延長開放時間\n- 自習室每日開放\n",
+    "states": "| 日期 | 狀態 |\n|---|---|\n" + "".join(f"| 2024-01-{day:02} | 正常 |\n" for day in range(1, 31)),
+    "feed": "明日停班停課縣市一覽表\n\n中央氣象署上午發布海上颱風警報，各縣市政府陸續宣布停班停課消息，詳細名單請見內文\n",
+}
+JUNK = {
+    "menu": "- 首頁\n- 產品\n- 新聞\n- 活動\n- 下載\n- 聯絡\n- 會員\n- 購物車\n- 客服\n- 門市\n- 登入\n- 註冊\n" * 2,
+    "duplicate-rows": "| 無 | 紅茶 | 25 元 |\n" * 40,
+    "codes": "\n".join(f"{place * 2654435761987 % 2**64:016x}a1b2c3d4  file{place}.bin" for place in range(1, 30)),
+    "few-row-letters": "".join(f"| {place} | {place * place} | {place**3} |\n" for place in range(20)),
+}
+
+
+@pytest.mark.parametrize("text", ROWS.values(), ids=ROWS)
+def test_tables_lists_and_forms_stay(text):
+    assert judged(text) is None
+
+
+@pytest.mark.parametrize(("reason", "text"), JUNK.items(), ids=JUNK)
+def test_junk_in_rows_goes(reason, text):
+    assert judged(text) == reason

@@ -279,3 +279,26 @@ def test_two_runs_are_the_same_to_the_byte(chapters, tmp_path):
         printed.append(subprocess.run(arguments, env=environment, check=True, capture_output=True, text=True).stdout)
     assert printed[0] == printed[1]
     assert len(printed[0].split()) == 2
+
+
+STATUTE = (
+    "某某圖書館辦法\n\n第一章 總則\n第 1 條\n本辦法依圖書館法第八條訂定之。\n第 2 條\n本館掌理下列事項：\n一、圖書之採編。\n"
+    "二、讀者之服務。\n第 3 條\n依前條規定辦理者，應先申請。\n"
+)
+POLICY = "# 資安政策\n\n一、目的\n為保護公司資料，特訂定本政策。\n二、密碼至少十二碼，每半年應更換一次，不得重複。\n"
+
+
+@pytest.mark.parametrize("format", ["text", "markdown"])
+def test_a_statute_and_a_policy_give_examples(steps, opened, format):
+    documents = [
+        Document(id=f"{name}{i}", source=name, text=text.replace("某某", f"某{i}"), format=format)
+        for i in range(4)
+        for name, text in (("law", STATUTE), ("policy", POLICY))
+    ]
+    made = opened(steps("data.instruct", documents=steps.documents(*documents), grounded=0, refuse=0))
+    pairs = {example.messages[0].content: example.messages[1].content for example in made.examples}
+    assert any("某2圖書館辦法第 2 條" in question.replace(" ", "").replace("第2條", "第 2 條") for question in pairs)
+    assert "本館掌理下列事項：\n一、圖書之採編。\n二、讀者之服務。" in pairs.values()
+    assert "為保護公司資料，特訂定本政策。" in pairs.values()
+    assert "密碼至少十二碼，每半年應更換一次，不得重複。" in pairs.values()
+    assert made.reasons["context-bound"] == 4
