@@ -33,6 +33,11 @@ def fold(text: str) -> str:
     return text.translate(_tables()[0])
 
 
+def folding() -> dict[int, str]:
+    """The table of `fold`: the code of each Traditional character or variant, and its Simplified form."""
+    return _tables()[0]
+
+
 def simplified() -> dict[str, str]:
     """Each character that is only ever Simplified, with its Taiwan form (the commonest, where there are several).
 
