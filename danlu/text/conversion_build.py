@@ -96,6 +96,26 @@ def words(paths: Iterable[Path], skipped: Counter[str]) -> list[tuple[str, str, 
     return result
 
 
+UNKNOWN = "\0"
+SURNAMES = dict(zip("余范郁谷岳涂姜叶钟苏胡朴", "余范郁谷岳涂姜葉鍾蘇胡朴", strict=True))
+
+
+def names(path: Path) -> list[tuple[str, str, float]]:
+    """Examples from the names in a dictionary of jieba's (word, count, tag), whose Taiwan form follows from a rule.
+
+    In foreign names (nrt) a character that Taiwan writes too stays what it is (希拉里: 里); so does a surname (nr), of
+    which only those are taken that are hardly ever another word. All else is `UNKNOWN`.
+    """
+    result = []
+    with path.open(encoding="utf-8") as file:
+        for word, _, tag in (line.split() for line in file):
+            if tag == "nrt" and len(word) > 2:
+                result.append((word, word, 2.0))
+            elif tag == "nr" and len(word) == 3 and word[0] in SURNAMES:
+                result.append((word, SURNAMES[word[0]] + UNKNOWN * 2, 1.0))
+    return result
+
+
 # --- which characters are ambiguous ---
 
 
@@ -168,7 +188,7 @@ class Examples:
             found = conversion.features(folded, block)
             there = np.ones(found.shape, bool)
             if spans is not None:
-                there = (reach[None] <= spans[block][:, None]).all(axis=2) & (reach.sum(axis=1) > 0)[None]
+                there = (reach[None] <= spans[block][:, None]).all(axis=2)
             for wide in np.unique(width):
                 some = np.flatnonzero(width == wide)
                 keys = np.stack([conversion.hashed(found[some], form) for form in range(1, wide + 1)], axis=1)
@@ -234,7 +254,7 @@ def learn(
     return known[kept], final.astype(np.float32)
 
 
-ALPHA, BETA = 0.3, 1.0
+ALPHA, BETA = 1.0, 1.0
 
 
 def _ftrl() -> Any:
@@ -323,6 +343,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, nargs="+", required=True)
     parser.add_argument("--words", type=Path, nargs="*", default=[])
+    parser.add_argument("--names", type=Path, help="a dictionary in jieba's format")
     parser.add_argument("--out", type=Path, default=conversion.MODEL)
     parser.add_argument("--least", type=int, default=2, help="a string must be seen so often in the text")
     parser.add_argument("--rounds", type=int, default=5)
@@ -340,6 +361,8 @@ def main() -> None:
     examples = Examples(forms)
     for text in texts:
         examples.add(text.simplified, text.taiwan, text.weight)
+    if options.names:
+        vocabulary += names(options.names)
     if vocabulary:
         examples.add_words(vocabulary, options.scale)
     keys, weights = learn(examples, options.least, options.rounds, options.l1, options.seed)

@@ -1,13 +1,12 @@
 """Which Han characters are Simplified, and how variants fold together: two small tables made from OpenCC's.
 
-The tables are files of this package, so that nothing here needs OpenCC but `to_traditional`, which needs its phrases.
+The tables are files of this package, so that nothing here needs OpenCC.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 
 def rows(name: str) -> list[list[str]]:
@@ -54,9 +53,13 @@ def traditional() -> frozenset[str]:
 
 
 def to_traditional(text: str) -> str:
-    """Simplified to Traditional characters in Taiwan's standard (OpenCC `s2tw`); vocabulary is left as it is."""
-    result: str = _opencc("s2tw").convert(text)
-    return plain_to_taiwan(result)
+    """Simplified to Traditional characters in Taiwan's standard, of the same length; vocabulary is left as it is.
+
+    All of `text` is taken for Simplified: 后 and 里 in it are judged by their context (`danlu.text.conversion`).
+    """
+    from danlu.text.conversion import convert
+
+    return convert(text)
 
 
 def plain_to_taiwan(text: str) -> str:
@@ -67,13 +70,6 @@ def plain_to_taiwan(text: str) -> str:
 @lru_cache(maxsize=1)
 def _plain() -> dict[int, str]:
     return {ord(character): taiwan for character, taiwan in simplified().items()}
-
-
-@lru_cache(maxsize=2)
-def _opencc(config: str) -> Any:
-    import opencc
-
-    return opencc.OpenCC(config)
 
 
 def _in_gb2312(character: str) -> bool:
