@@ -31,6 +31,7 @@ REACH = 4
 SPANS = [(0, 0)] + [(left, right) for left in range(4) for right in range(4) if left + right] + [(4, 0), (0, 4)]
 """The strings that a place is judged by: so many characters to the left of it, so many to the right."""
 
+_SIEVE = 22  # bits: 4 MiB, which stays in the cache
 _CODES = 0x34000  # planes 0 to 3 hold every Han character with two scripts
 _LEFT, _RIGHT, _MIX, _CLASS = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xFF51AFD7ED558CCD, 0xD6E8FEB86659FD93
 
@@ -40,7 +41,7 @@ class Model(NamedTuple):
 
     `plain` [0x34000] is each character's only form (itself where there is none), `place` [0x34000] the row of an
     ambiguous character plus one, `forms` [P, most] the forms of each (0 where there are fewer), `keys` [F] the sorted
-    hashes and `weights` [F] their weights, in steps of `step`.
+    hashes and `weights` [F] their weights; `sieve` [2 ** 22] tells whether any key begins with these bits.
     """
 
     plain: NDArray[np.uint32]
@@ -48,6 +49,7 @@ class Model(NamedTuple):
     forms: NDArray[np.uint32]
     keys: NDArray[np.uint32]
     weights: NDArray[np.int8]
+    sieve: NDArray[np.bool_]
 
 
 def convert(text: str, style: Style = "standard") -> str:
@@ -58,20 +60,20 @@ def convert(text: str, style: Style = "standard") -> str:
     """
     if not text:
         return text
+    import numpy as np
+
     model = _model()
     codes = as_codes(text)
     result = model.plain[_within(codes)]
     beyond = codes >= _CODES
     if beyond.any():
         result[beyond] = codes[beyond]
-    folded = folded_codes(codes)
-    import numpy as np
-
+    folded, at = folded_codes(codes)
     rows = model.place[_within(codes)]
     places = np.flatnonzero(rows)
     for start in range(0, len(places), _BLOCK):
         block = places[start : start + _BLOCK]
-        result[block] = _decide(model, folded, block, rows[block].astype(np.int64) - 1)
+        result[block] = _decide(model, folded, at[block], rows[block].astype(np.int64) - 1)
     converted = result.tobytes().decode("utf-32-le", "surrogatepass")
     return converted.translate(_everyday()) if style == "everyday" else converted
 
@@ -103,9 +105,12 @@ def _weights(model: Model, hashes: NDArray[np.uint32]) -> NDArray[np.int8]:
     """The weight of each hash, 0 for those that the model does not know."""
     import numpy as np
 
-    at = np.searchsorted(model.keys, hashes)
-    at[at == len(model.keys)] = 0
-    return np.where(model.keys[at] == hashes, model.weights[at], np.int8(0))
+    result = np.zeros(hashes.shape, np.int8)
+    some = np.flatnonzero(model.sieve[hashes >> np.uint32(32 - _SIEVE)])
+    hashes = hashes.ravel()[some]
+    at = np.minimum(np.searchsorted(model.keys, hashes), len(model.keys) - 1)
+    result.ravel()[some] = np.where(model.keys[at] == hashes, model.weights[at], np.int8(0))
+    return result
 
 
 # --- features: the same code when training and when converting ---
@@ -118,23 +123,29 @@ def as_codes(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def folded_codes(codes: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    """What the model reads for each character, with `REACH` zeros at both ends.
+def folded_codes(codes: NDArray[np.uint32]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """What the model reads, and where in it each character of `codes` is.
 
-    Simplified for every Han character; one code for all digits, one for all letters, one for all white space.
+    Simplified for every Han character; a number is one digit, a run of letters one letter, spaces are left out, so that
+    1,200 隻 reads like 3隻. `REACH` zeros stand at both ends.
     """
     import numpy as np
 
-    padded = np.zeros(len(codes) + 2 * REACH, np.uint64)
-    padded[REACH:-REACH] = _folding()[_within(codes)]
-    return padded
+    folded = _folding()[_within(codes)]
+    kept = folded != ord(" ")
+    repeated = (folded[1:] == folded[:-1]) & (folded[1:] < 0x80)
+    kept[1:] &= ~repeated
+    at = np.cumsum(kept) + (REACH - 1)
+    padded = np.zeros(int(kept.sum()) + 2 * REACH, np.uint64)
+    padded[REACH:-REACH] = folded[kept]
+    return padded, at
 
 
 def features(folded: NDArray[np.uint64], places: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """A number for each string of `SPANS` around each place: [places, spans]. `folded` is `folded_codes`' answer."""
+    """A number for each string of `SPANS` around each place of `folded` (`folded_codes`): [places, spans]."""
     import numpy as np
 
-    at = places + REACH
+    at = places
     left = [np.zeros(len(at), np.uint64)]
     right = [folded[at] * np.uint64(_CLASS)]
     for reach in range(1, REACH + 1):
@@ -173,6 +184,7 @@ def _folding() -> NDArray[np.uint64]:
             table[code] = ord("a")
         elif character.isspace():
             table[code] = ord(" ")
+    table[[ord(","), ord(".")]] = ord("0")
     table[0x3000] = ord(" ")
     table[0xFF10:0xFF1A] = ord("0")
     table[0xFF21:0xFF3B] = table[0xFF41:0xFF5B] = ord("a")
@@ -194,14 +206,17 @@ def _model() -> Model:
         plain[file["simplified"]] = file["traditional"]
         place = np.zeros(_CODES, np.uint16)
         place[file["ambiguous"]] = np.arange(1, len(file["ambiguous"]) + 1)
-        return Model(plain, place, file["forms"], np.cumsum(gaps, dtype=np.uint32), file["weights"])
+        keys = np.cumsum(gaps, dtype=np.uint32)
+        sieve = np.zeros(1 << _SIEVE, np.bool_)
+        sieve[keys >> np.uint32(32 - _SIEVE)] = True
+        return Model(plain, place, file["forms"], keys, file["weights"], sieve)
 
 
 @lru_cache(maxsize=1)
 def _everyday() -> dict[int, str]:
-    return {ord(standard): everyday for standard, everyday in free_variants().items()}
+    return {ord(standard): everyday for standard, everyday in free_variants().items() if len(standard) == 1}
 
 
 def free_variants() -> dict[str, str]:
-    """Each form that the standard prefers, with the one that most people write; they mean the same everywhere."""
+    """Each form or word that the converter writes by default, with the other that means the same everywhere."""
     return {row[0]: row[1] for row in variants.rows("free_variants.tsv")}

@@ -7,8 +7,8 @@ is simplified (OpenCC `tw2s`) and the model learns to say what stood there. A wo
 neighbours: it speaks where the text has not been. The learner is FTRL-proximal (McMahan et al. 2013): its L1 term
 leaves most weights at zero, and the largest of the others are kept, up to `--most`.
 
-Sources, licences and the exact commands are in docs/conversion.md. Needs the extra `data` (numba). Not covered: cleaning
-the text; a line with a character that is only ever Simplified is left out, and counted.
+Sources, licences and the commands are in docs/conversion.md. Needs the extra `data` (numba). Not covered: cleaning the
+text; a line with a character that is only ever Simplified is left out, and counted.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STEP = 0.06
 
 @dataclass
 class Pairs:
-    """Simplified text and what stood there, of one length; `limits` [n, 2] are the ends of each place's word, if any."""
+    """Simplified text, and what stood there, of one length; `weight` is that of each of its places."""
 
     simplified: str
     taiwan: str
@@ -48,13 +48,15 @@ class Pairs:
 
 def pairs(lines: Iterable[str], skipped: Counter[str]) -> Iterator[tuple[str, str]]:
     """Each line in Simplified characters, and in Taiwan's standard forms."""
-    to_simplified, to_standard, forms, only = _converters()
+    to_simplified, to_standard, same, only = _converters()
     for line in lines:
         line = line.strip()
         if not only.isdisjoint(line):
             skipped["simplified"] += 1
             continue
-        taiwan = to_standard.convert(line).translate(forms)
+        taiwan = to_standard.convert(line)
+        for standard, everyday in same.items():
+            taiwan = taiwan.replace(everyday, standard)
         simplified = to_simplified.convert(taiwan)
         if len(taiwan) != len(simplified):
             skipped["length"] += 1
@@ -63,11 +65,10 @@ def pairs(lines: Iterable[str], skipped: Counter[str]) -> Iterator[tuple[str, st
 
 
 @lru_cache(maxsize=1)
-def _converters() -> tuple[Any, Any, dict[int, str], frozenset[str]]:
+def _converters() -> tuple[Any, Any, dict[str, str], frozenset[str]]:
     import opencc
 
-    forms = {ord(everyday): standard for standard, everyday in conversion.free_variants().items()}
-    return opencc.OpenCC("tw2s"), opencc.OpenCC("t2tw"), forms, frozenset(variants.simplified())
+    return opencc.OpenCC("tw2s"), opencc.OpenCC("t2tw"), conversion.free_variants(), frozenset(variants.simplified())
 
 
 def text_pairs(path: Path, skipped: Counter[str]) -> Pairs:
@@ -133,7 +134,7 @@ def forms_of(texts: list[Pairs], vocabulary: list[tuple[str, str, float]]) -> di
     result = {}
     for character in seen.keys() | in_words.keys():
         total = seen[character] + in_words[character]
-        if "\u3400" <= character:
+        if character >= "\u3400":
             forms = [form for form, count in total.most_common() if count >= RARE]
             if len(forms) > 1:
                 result[character] = forms[:8]
@@ -162,7 +163,7 @@ class Examples:
     """Rows of keys, ragged: example e has `width[e]` forms beyond the first, `len(SPANS)` keys for each."""
 
     def __init__(self, forms: dict[str, list[str]]) -> None:
-        self.number = {(character, form): index for character, several in forms.items() for index, form in enumerate(several)}
+        self.number = {(one, form): index for one, several in forms.items() for index, form in enumerate(several)}
         self.row = np.zeros(conversion._CODES, np.int64)
         self.width = np.array([0] + [len(several) - 1 for several in forms.values()])
         for index, character in enumerate(forms):
@@ -172,20 +173,31 @@ class Examples:
         self.label: list[NDArray[np.int8]] = []
         self.widths: list[NDArray[np.int8]] = []
         self.weight: list[NDArray[np.float32]] = []
+        self.margin: list[NDArray[np.float32]] = []
 
-    def add(self, simplified: str, taiwan: str, weights: NDArray[np.float32] | float, spans: Any = None) -> None:
-        """`spans` [characters, 2]: how far each place may look to its left and right; without it, everywhere."""
+    def add(
+        self,
+        simplified: str,
+        taiwan: str,
+        weights: NDArray[np.float32] | float,
+        spans: NDArray[np.int64] | None = None,
+        margin: float = 0,
+    ) -> None:
+        """`spans` [characters, 2]: how far each place may look to its left and right; without it, everywhere.
+
+        `margin` is what the right form must lead by.
+        """
         codes = conversion.as_codes(simplified)
-        folded = conversion.folded_codes(codes)
+        folded, at = conversion.folded_codes(codes)
         rows = self.row[np.minimum(codes, conversion._CODES - 1)]
         places = np.flatnonzero(rows)
-        labels = np.array([self.number.get((simplified[at], taiwan[at]), -1) for at in places], np.int8)
+        labels = np.array([self.number.get((simplified[place], taiwan[place]), -1) for place in places], np.int8)
         places, labels = places[labels >= 0], labels[labels >= 0]
         reach = np.array(SPANS)
         for start in range(0, len(places), BLOCK):
             block, label = places[start : start + BLOCK], labels[start : start + BLOCK]
             width = self.width[rows[block]]
-            found = conversion.features(folded, block)
+            found = conversion.features(folded, at[block])
             there = np.ones(found.shape, bool)
             if spans is not None:
                 there = (reach[None] <= spans[block][:, None]).all(axis=2)
@@ -198,9 +210,10 @@ class Examples:
                 self.widths.append(np.full(len(some), wide, np.int8))
                 heavy = weights[block][some] if isinstance(weights, np.ndarray) else np.full(len(some), weights)
                 self.weight.append(heavy.astype(np.float32))
+                self.margin.append(np.full(len(some), margin, np.float32))
 
-    def add_words(self, vocabulary: list[tuple[str, str, float]], scale: float) -> None:
-        gap = "\n" * REACH
+    def add_words(self, vocabulary: list[tuple[str, str, float]], scale: float, margin: float) -> None:
+        gap = "。" * REACH
         simplified = gap.join(word[0] for word in vocabulary)
         taiwan = gap.join(word[1] for word in vocabulary)
         spans = np.zeros((len(simplified), 2), np.int64)
@@ -212,7 +225,7 @@ class Examples:
             spans[at : at + length, 1] = range(length - 1, -1, -1)
             weights[at : at + length] = weight * scale
             at += length + REACH
-        self.add(simplified, taiwan, weights, spans)
+        self.add(simplified, taiwan, weights, spans, margin)
 
     def joined(self) -> tuple[NDArray[Any], ...]:
         """(keys, present, where each example begins, widths, labels, weights)."""
@@ -225,30 +238,31 @@ class Examples:
             np.concatenate(self.widths),
             np.concatenate(self.label),
             np.concatenate(self.weight),
+            np.concatenate(self.margin),
         )
 
 
 # --- learning ---
 
 
-def learn(
-    examples: Examples, least: int, rounds: int, l1: float, seed: int
-) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+def learn(examples: Examples, options: argparse.Namespace) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     """The keys that got a weight, in order, and their weights."""
-    keys, there, begins, widths, labels, weights = examples.joined()
+    keys, there, begins, widths, labels, weights, margins = examples.joined()
+    l1 = options.l1
     known, inverse, seen = np.unique(keys, return_inverse=True, return_counts=True)
     print(f"{len(labels):,} places, {len(known):,} different strings", file=sys.stderr)
-    kept = seen >= least
-    kept[inverse[there & np.repeat(weights != 1, np.diff(begins))]] = True
+    kept = seen >= options.least
+    kept[inverse[there & np.repeat(margins > 0, np.diff(begins))]] = True
     number = np.where(kept, np.cumsum(kept) - 1, -1)
     ids = np.where(there, number[inverse], -1).astype(np.int32)
     del inverse, keys, there
     size = int(kept.sum())
     total, squares = np.zeros(size, np.float32), np.zeros(size, np.float32)
     step = _ftrl()
-    generator = np.random.default_rng(seed)
-    for index in range(rounds):
-        loss = step(generator.permutation(len(labels)), ids, begins, widths, labels, weights, total, squares, l1)
+    generator = np.random.default_rng(options.seed)
+    for index in range(options.rounds):
+        order = generator.permutation(len(labels))
+        loss = step(order, ids, begins, widths, labels, weights, margins, options.dropped, total, squares, l1)
         print(f"round {index + 1}: loss {loss / weights.sum():.5f}", file=sys.stderr)
     final = np.where(np.abs(total) <= l1, 0, (np.sign(total) * l1 - total) / ((BETA + np.sqrt(squares)) / ALPHA))
     return known[kept], final.astype(np.float32)
@@ -258,23 +272,36 @@ ALPHA, BETA = 1.0, 1.0
 
 
 def _ftrl() -> Any:
+    """One round over the examples in `order`, compiled; returns the loss. `total` and `squares` are FTRL's z and n."""
     import numba
 
-    @numba.njit(cache=False, fastmath=True)  # type: ignore[untyped-decorator]
-    def run(order, ids, begins, widths, labels, weights, total, squares, l1):  # type: ignore[no-untyped-def]
+    @numba.njit(fastmath=True, inline="always")  # type: ignore[untyped-decorator]
+    def weight_of(z, n, l1):  # type: ignore[no-untyped-def]
+        if abs(z) <= l1:
+            return np.float32(0)
+        return np.float32(((l1 if z > 0 else -l1) - z) * ALPHA / (BETA + np.sqrt(n)))
+
+    @numba.njit(fastmath=True)  # type: ignore[untyped-decorator]
+    def run(order, ids, begins, widths, labels, weights, margins, dropped, total, squares, l1):  # type: ignore[no-untyped-def]
         loss = 0.0
         scores = np.zeros(16, np.float32)
+        out = np.zeros(16 * 32, np.bool_)
         for example in order:
             begin, wide, label, heavy = begins[example], widths[example], labels[example], weights[example]
             strings = (begins[example + 1] - begin) // wide
+            for at in range(strings):
+                out[at] = margins[example] == 0 and np.random.random() < dropped
             highest = np.float32(0)
             for form in range(wide):
                 score = np.float32(0)
-                for at in range(begin + form * strings, begin + (form + 1) * strings):
-                    key = ids[at]
-                    if key >= 0 and abs(total[key]) > l1:
-                        sign = np.float32(1.0) if total[key] > 0 else np.float32(-1.0)
-                        score += (sign * l1 - total[key]) * ALPHA / (BETA + np.sqrt(squares[key]))
+                for at in range(strings):
+                    key = ids[begin + form * strings + at]
+                    if key >= 0 and not out[at]:
+                        score += weight_of(total[key], squares[key], l1)
+                if label == 0:
+                    score += margins[example]
+                elif label == form + 1:
+                    score -= margins[example]
                 scores[form] = score
                 highest = max(highest, score)
             whole = np.exp(-highest)
@@ -286,13 +313,10 @@ def _ftrl() -> Any:
                 gradient = heavy * (np.exp(scores[form] - highest) / whole - (1.0 if label == form + 1 else 0.0))
                 if abs(gradient) < 1e-4:
                     continue
-                for at in range(begin + form * strings, begin + (form + 1) * strings):
-                    key = ids[at]
-                    if key >= 0:
-                        weight = np.float32(0)
-                        if abs(total[key]) > l1:
-                            sign = np.float32(1.0) if total[key] > 0 else np.float32(-1.0)
-                            weight = (sign * l1 - total[key]) * ALPHA / (BETA + np.sqrt(squares[key]))
+                for at in range(strings):
+                    key = ids[begin + form * strings + at]
+                    if key >= 0 and not out[at]:
+                        weight = weight_of(total[key], squares[key], l1)
                         more = np.sqrt(squares[key] + gradient * gradient) - np.sqrt(squares[key])
                         total[key] += gradient - more / ALPHA * weight
                         squares[key] += gradient * gradient
@@ -336,7 +360,7 @@ def save(
         gaps=np.array(gaps, np.uint16),
         weights=np.array(kept, np.int8),
     )
-    print(f"{out}: {len(forms)} ambiguous characters, {len(keys):,} weights, {out.stat().st_size:,} bytes", file=sys.stderr)
+    print(f"{out}: {len(forms)} characters, {len(keys):,} weights, {out.stat().st_size:,} bytes", file=sys.stderr)
 
 
 def main() -> None:
@@ -349,14 +373,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--l1", type=float, default=0.5)
     parser.add_argument("--scale", type=float, default=1.0, help="the weight of a word against a place of the text")
+    parser.add_argument("--margin", type=float, default=3.0, help="what a word's form must lead by")
+    parser.add_argument("--dropped", type=float, default=0.0, help="share of a place's strings left out each time")
+    parser.add_argument("--light", type=Path, nargs="*", default=[], help="texts of less weight")
+    parser.add_argument("--lightly", type=float, default=0.3, help="the weight of these")
     parser.add_argument("--most", type=int, default=1_500_000, help="weights in the file")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     skipped: Counter[str] = Counter()
     texts = [text_pairs(path, skipped) for path in options.text]
+    for path in options.light:
+        texts.append(text_pairs(path, skipped))
+        texts[-1].weight = options.lightly
     vocabulary = words(options.words, skipped)
-    print(f"{sum(len(text.taiwan) for text in texts):,} characters, {len(vocabulary):,} words; lines left out: {dict(skipped)}",
-          file=sys.stderr)
+    characters = sum(len(text.taiwan) for text in texts)
+    print(f"{characters:,} characters, {len(vocabulary):,} words; left out: {dict(skipped)}", file=sys.stderr)
     forms = forms_of(texts, vocabulary)
     examples = Examples(forms)
     for text in texts:
@@ -364,8 +395,8 @@ def main() -> None:
     if options.names:
         vocabulary += names(options.names)
     if vocabulary:
-        examples.add_words(vocabulary, options.scale)
-    keys, weights = learn(examples, options.least, options.rounds, options.l1, options.seed)
+        examples.add_words(vocabulary, options.scale, options.margin)
+    keys, weights = learn(examples, options)
     save(options.out, forms, keys, weights, options.most)
 
 

@@ -1,12 +1,14 @@
 """Which Han characters are Simplified, and how variants fold together: two small tables made from OpenCC's.
 
-The tables are files of this package, so that nothing here needs OpenCC.
+The tables are files of this package, so that nothing here needs OpenCC but `_opencc`, the way
+back to Simplified, which only making training data needs.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 
 def rows(name: str) -> list[list[str]]:
@@ -70,6 +72,13 @@ def plain_to_taiwan(text: str) -> str:
 @lru_cache(maxsize=1)
 def _plain() -> dict[int, str]:
     return {ord(character): taiwan for character, taiwan in simplified().items()}
+
+
+@lru_cache(maxsize=2)
+def _opencc(config: str) -> Any:
+    import opencc
+
+    return opencc.OpenCC(config)
 
 
 def _in_gb2312(character: str) -> bool:
