@@ -1,6 +1,7 @@
 """Which Han characters are Simplified, and how variants fold together: two small tables made from OpenCC's.
 
-The tables are files of this package, so that nothing here needs OpenCC but `to_traditional`, which needs its phrases.
+The tables are files of this package, so that nothing here needs OpenCC but `_opencc`, the way
+back to Simplified, which only making training data needs.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def fold(text: str) -> str:
     return text.translate(_tables()[0])
 
 
+def folding() -> dict[int, str]:
+    """The table of `fold`: the code of each Traditional character or variant, and its Simplified form."""
+    return _tables()[0]
+
+
 def simplified() -> dict[str, str]:
     """Each character that is only ever Simplified, with its Taiwan form (the commonest, where there are several).
 
@@ -49,9 +55,13 @@ def traditional() -> frozenset[str]:
 
 
 def to_traditional(text: str) -> str:
-    """Simplified to Traditional characters in Taiwan's standard (OpenCC `s2tw`); vocabulary is left as it is."""
-    result: str = _opencc("s2tw").convert(text)
-    return plain_to_taiwan(result)
+    """Simplified to Traditional characters in Taiwan's standard, of the same length; vocabulary is left as it is.
+
+    All of `text` is taken for Simplified: 后 and 里 in it are judged by their context (`danlu.text.conversion`).
+    """
+    from danlu.text.conversion import convert
+
+    return convert(text)
 
 
 def plain_to_taiwan(text: str) -> str:
