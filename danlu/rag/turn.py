@@ -61,6 +61,9 @@ _LEANS = re.compile("(?:那麼?|所以|還有|另外|然後|而|再|如果|要�
 _ORDINAL = re.compile(r"第[一二三四五六七八九十\d]+[個點項種條步]|前者|後者|上面|剛[才剛]")
 _MORE = re.compile("還有|其他|另外|更多|更詳細|詳細|再多|多說|舉例|例子|例如|比如|比方|具體")
 
+_LONGEST = 40
+"""A longer piece is no courtesy, and is not looked at: the patterns take time."""
+
 _FEW = 4
 """A question that points with 它 or 那個 and has more words of its own than this may also stand alone."""
 
@@ -155,6 +158,8 @@ def _without_courtesies(text: str) -> tuple[str, set[str]]:
 
 
 def _kind(piece: str) -> str | None:
+    if len(piece) > _LONGEST:
+        return None
     plain = unicodedata.normalize("NFKC", piece).lower()
     found = next((kind for kind in ("about", *_WHOLE) if _WHOLE[kind].fullmatch(plain)), None)
     if found is None and _ANY.fullmatch(plain):
