@@ -28,9 +28,11 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True)
 class From:
-    """Marks a field that names an earlier step, or a tuple of them, which must make artifacts of this kind."""
+    """Marks a field that names an earlier step, or a tuple of them, which must make artifacts of this kind. With `or_`,
+    a name that is no step of the recipe may be a model's or a Chat's, which is hashed as such."""
 
     kind: str
+    or_: ModelName | ChatName | None = None
 
 
 @dataclass(frozen=True)

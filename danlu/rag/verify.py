@@ -31,6 +31,10 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*%?|第[一二三四五六七八九十]+|[�
 _LATIN = re.compile(r"[a-z][a-z0-9]+")
 _DENIAL = "不沒未無非別勿否"
 _DENIED = re.compile(rf"[{_DENIAL}](?=(\w\w))")
+_LONG = 8
+_QUESTION = re.compile(
+    r"[？?][」』）)\"'”\s]*$|[呢嗎][。.]?$|(?:什麼|甚麼|誰|哪裡|多少|哪[一些個種])[^，。！]{0,12}[。.]?$"
+)
 _NOT_LETTER = re.compile(r"[\W_]+")
 
 
@@ -74,9 +78,14 @@ def windows(chunk: Chunk, most: int = _WINDOW) -> list[Quote]:
 
 
 def echoes(sentence: str, question: str) -> bool:
-    """Whether a sentence says nothing but the question."""
-    said = letters(sentence)
-    return bool(said) and _share(said, letters(question)) >= _ECHO
+    """Whether a sentence says nothing but the question, or holds it whole."""
+    said, asked = letters(sentence), letters(question)
+    return bool(said) and (_share(said, asked) >= _ECHO or (len(asked) > _LONG and asked in said))
+
+
+def asks(sentence: str) -> bool:
+    """Whether a sentence is a question, its marks and brackets apart: a question is no answer."""
+    return _QUESTION.search(sentence.rstrip()) is not None
 
 
 def letters(text: str) -> str:

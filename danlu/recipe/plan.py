@@ -119,9 +119,10 @@ def _planned(entry: Entry, recipe: Recipe, track: Track) -> PlannedStep:
         if isinstance(marker, registry.Source):
             paths = [recipe.folder / Path(item).expanduser() for item in items]
             sources[field] = digest([source_digest(path, exclude, f"{entry.name}.{field}", track) for path in paths])
-        elif isinstance(marker, registry.ModelName):
+        named = marker.or_ if isinstance(marker, registry.From) and field not in entry.references else marker
+        if isinstance(named, registry.ModelName):
             models[field] = digest([registry.model_fingerprint(str(item), str(recipe.folder)) for item in items])
-        elif isinstance(marker, registry.ChatName):
+        elif isinstance(named, registry.ChatName):
             models[field] = digest([registry.chat_fingerprint(str(item), str(recipe.folder)) for item in items])
     return PlannedStep(
         name=entry.name,

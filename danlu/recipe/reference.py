@@ -75,7 +75,8 @@ def _summary(found: type[Step[Settings]]) -> str:
 
 def _type(marker: object, annotation: Any) -> str:
     if isinstance(marker, From):
-        return f"name of a step that makes {marker.kind}"
+        step = f"name of a step that makes {marker.kind}"
+        return f"{step}, or a {_type(marker.or_, annotation)}" if marker.or_ else step
     if isinstance(marker, ModelName):
         return "model: built-in name, local folder or hub id"
     if isinstance(marker, ChatName):

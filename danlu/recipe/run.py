@@ -199,6 +199,8 @@ class _Runner:
             licences.update(artifact.licences)
         for field_name, marker in markers(type(step.settings)).items():
             name = getattr(step.settings, field_name)
+            if isinstance(marker, registry.From) and field_name not in step.references:
+                marker = marker.or_ or marker
             if isinstance(marker, registry.ModelName) and name is not None:
                 licences[str(name)] = registry.model_licence(str(name), str(recipe.folder))
             elif isinstance(marker, registry.ChatName) and name is not None:

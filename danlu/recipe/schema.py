@@ -290,11 +290,20 @@ class _StepChecker:
             for index, item in several:
                 place = (*self.place, field) if index is None else (*self.place, field, index)
                 if isinstance(marker, From):
+                    if self._elsewhere(item, marker.or_):
+                        continue
                     if isinstance(item, str) and self._reference(field, item, marker.kind, place):
                         references[field if index is None else f"{field}.{index}"] = item
                 elif isinstance(item, (str, Path)) and not isinstance(marker, registry.Aside):
                     self._outside(field, item, marker, place)
         return references
+
+    def _elsewhere(self, name: Any, marker: registry.ModelName | registry.ChatName | None) -> bool:
+        """Whether a value that may name a step names a model or a Chat instead: no step is called so, and it is one."""
+        if marker is None or not isinstance(name, str) or name in self.names:
+            return False
+        check = registry.chat_problem if isinstance(marker, registry.ChatName) else registry.model_problem
+        return check(name, str(self.recipe.path.absolute().parent)) is None
 
     def _reference(self, field: str, name: str, kind: str, place: Place) -> bool:
         fitting = [other for other, makes in self.made.items() if makes == kind]

@@ -10,8 +10,9 @@ import pytest
 from danlu.errors import DataError, EndpointError
 from danlu.model.chat import GREEDY, Delta, Options, PromptTooLong, Usage, gather
 from danlu.model.fake import Scripted
-from danlu.rag.answer import UNVERIFIED, Assistant, Grounding, harmless
+from danlu.rag.answer import UNVERIFIED, WHAT, Assistant, Grounding, harmless
 from danlu.rag.search import Searcher
+from danlu.rag.turn import Turn
 from danlu.records import Chunk, Message
 from danlu.text.grounding import REFUSAL, question_of
 
@@ -69,8 +70,11 @@ def test_a_question_is_not_quoted_as_an_answer(searcher: Searcher) -> None:
     text = "書可以借多久？借期有幾天？每人一次最多可借五本書，借期為二十一天。"
     chunk = Chunk(id="x", document="x", source="x", text=text, start=0, end=len(text))
     assistant = Assistant(Scripted([FALSE]), searcher)
-    assert assistant._best(ASK, [chunk]).text == TRUE
-    assert assistant._best(ASK, [chunk.model_copy(update={"text": text[:7], "end": 7})]).text == text[:7]
+    short = chunk.model_copy(update={"text": text[:7], "end": 7})
+    for given, quoted in ((chunk, TRUE), (short, text[:7])):
+        quote = assistant._best(Turn("question", ASK), ASK, [given], user(ASK))
+        assert quote is not None
+        assert quote.text == quoted
 
 
 def test_weak_evidence_is_refused_and_the_model_not_asked(searcher: Searcher) -> None:
@@ -114,7 +118,7 @@ def test_a_sentence_that_was_cut_short_is_left_out(searcher: Searcher) -> None:
 
 
 def test_an_echo_of_the_question_is_no_answer(searcher: Searcher) -> None:
-    whole = answer(searcher, "書可以借多久呢。")
+    whole = answer(searcher, "書可以借多久。")
     assert whole.grounding is not None
     assert (whole.grounding["mode"], whole.grounding["echoed"]) == ("quoted", 1)
 
@@ -228,3 +232,114 @@ def test_the_models_errors_pass(searcher: Searcher) -> None:
     broken = Scripted([EndpointError("down")])
     with pytest.raises(EndpointError, match="down"):
         list(Assistant(broken, searcher).stream(user(ASK)))
+
+
+@pytest.mark.parametrize(
+    ("said", "mode", "begins"),
+    [
+        ("你好呀！", "courtesy", "你好"),
+        ("謝謝你", "courtesy", "不客氣"),
+        ("掰掰～", "courtesy", "再見"),
+        ("你會什麼？", "courtesy", "我是依據文件"),
+        ("繼續", "asked", "請問你想知道什麼"),
+        ("測試", "asked", "請問你想知道什麼"),
+        ("好的。", "asked", "請問你想知道什麼"),
+        ("那是誰決定的？", "asked", "請問你想知道什麼"),
+    ],
+)
+def test_what_is_no_question_asks_no_document(searcher: Searcher, said: str, mode: str, begins: str) -> None:
+    model = Scripted([TRUE])
+    whole = gather(Assistant(model, searcher).stream(user(said)))
+    assert whole.text.startswith(begins)
+    assert (whole.grounding, whole.sources, whole.finish, model.calls) == ({"mode": mode}, [], "stop", [])
+
+
+def test_what_it_can_be_asked_names_the_documents(searcher: Searcher) -> None:
+    assert "《晴川圖書室借閱規則》" in answer(searcher, TRUE, "你好").text
+
+
+@pytest.mark.parametrize("said", ["停車", "健身房？", "EV-7K", "什麼是滯納金？"])
+def test_a_short_question_is_answered(searcher: Searcher, said: str) -> None:
+    assert answer(searcher, FALSE, said).text.startswith(UNVERIFIED)
+
+
+@pytest.mark.parametrize("said", ["天氣", "蘋果？", "股票", "什麼是量子？", "的", "a", "無聊死了"])
+def test_one_word_that_the_documents_do_not_treat_is_no_evidence(searcher: Searcher, said: str) -> None:
+    model = Scripted([TRUE])
+    whole = gather(Assistant(model, searcher).stream(user(said)))
+    assert whole.grounding is not None
+    assert whole.grounding["mode"] in ("refused", "asked")
+    assert model.calls == []
+
+
+def test_a_clients_chore_goes_to_the_model_alone(searcher: Searcher) -> None:
+    model = Scripted(['{"title": "借書"}'])
+    task = (
+        "### Task:\nGenerate a concise title.\n### Chat History:\n<chat_history>\nUSER: 書可以借多久？\n</chat_history>"
+    )
+    whole = gather(Assistant(model, searcher).stream(user(task), Options(max_tokens=1000)))
+    assert (whole.text, whole.grounding) == ('{"title": "借書"}', {"mode": "plain"})
+    ((messages, options),) = model.calls
+    assert (messages[0].content, options.max_tokens) == (task, 256)
+
+
+def follow(searcher: Searcher, said: str, before: str = ASK, told: str = "二十一天。") -> Delta:
+    talk = [*user(before), Message(role="assistant", content=told), *user(said)]
+    return gather(Assistant(Scripted([FALSE]), searcher).stream(talk))
+
+
+@pytest.mark.parametrize("said", ["那逾期呢？", "那可以續借嗎？", "還有呢？"])
+def test_a_leaning_question_is_answered_from_the_matter_before(searcher: Searcher, said: str) -> None:
+    whole = follow(searcher, said)
+    assert whole.grounding is not None
+    assert whole.grounding["mode"] == "quoted"
+    assert {source["document"] for source in whole.sources or []} == {"借閱規則.md"}
+
+
+@pytest.mark.parametrize("said", ["那是誰決定的？", "那第二個呢", "它的股價多少？", "這個會不會下雨？"])
+def test_a_leaning_question_that_nothing_answers_asks_back(searcher: Searcher, said: str) -> None:
+    whole = follow(searcher, said)
+    assert (whole.text, whole.sources) == (WHAT, [])
+    assert whole.grounding is not None
+    assert whole.grounding["mode"] == "asked"
+
+
+def test_a_new_question_after_another_is_its_own(searcher: Searcher) -> None:
+    whole = follow(searcher, "那訪客停車怎麼收費？")
+    assert {source["document"] for source in whole.sources or []} == {"停車場.md"}
+
+
+def test_what_was_said_is_not_said_again(searcher: Searcher) -> None:
+    first = follow(searcher, "還有呢？")
+    again = follow(searcher, "還有呢？", told=first.text)
+    assert first.text != again.text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "借書的期限是幾天呢？",
+        "漫畫與雜誌僅供館內閱覽，不得外借嗎？",
+        "所以這裡的書可以借多久？",
+        "每人一次最多可借多少",
+    ],
+)
+def test_a_question_is_no_answer(searcher: Searcher, said: str) -> None:
+    whole = answer(searcher, said)
+    assert whole.grounding is not None
+    assert (whole.grounding["mode"], whole.grounding["questions"]) == ("quoted", 1)
+
+
+def test_a_supported_sentence_beside_the_point_does_not_displace_the_quote(searcher: Searcher) -> None:
+    aside = "漫畫與雜誌僅供館內閱覽，不得外借。"
+    whole = answer(searcher, aside, "逾期還書要罰多少錢？")
+    assert aside not in whole.text
+    assert "滯納金三元" in whole.text
+
+
+def test_an_answer_that_covers_less_than_the_quote_is_followed_by_it(searcher: Searcher) -> None:
+    question = "逾期每本每日收多少滯納金，書本遺失時怎麼辦？"
+    whole = answer(searcher, "逾期每本每日收取滯納金三元。", question)
+    assert whole.text.startswith("逾期每本每日收取滯納金三元。[1]")
+    assert "遺失" in whole.text
+    assert_sources_are_slices(searcher, whole)

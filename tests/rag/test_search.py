@@ -11,7 +11,8 @@ from library import documents, index
 from danlu.artifact import Artifact, Store
 from danlu.errors import DataError, ModelError, StorageError
 from danlu.rag.index import words
-from danlu.rag.search import Searcher, content_words, evidence
+from danlu.rag.search import Searcher, evidence
+from danlu.rag.words import content_words
 from danlu.records import Document
 
 INSIDE = [
