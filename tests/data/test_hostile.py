@@ -144,14 +144,14 @@ def test_characters_that_are_none(read, tmp_path):
     texts, drops = read()
     assert {name: reason for name, (reason, _) in drops.items()} == {
         "nul.txt": "binary",
-        "middle.txt": "undecodable",
         "mixed.jsonl#line 2": "undecodable",
     }
     assert texts["lone.json#record 1"] == "a\ufffdb 🔥"
     assert texts["nuls.json#record 1"] == "ab"
     assert "\u202e" in texts["bidi.md"]  # told as it is; data.clean takes such marks away
     assert texts["bom.jsonl#line 1"] == texts["wide.jsonl#line 2"] == PROSE
-    assert "offset" in drops["middle.txt"][1]
+    assert texts["middle.txt"] == PROSE * 50 + "\ufffd" + PROSE * 50
+    assert "offset" in drops["mixed.jsonl#line 2"][1]
 
 
 def test_json_as_the_standard_has_it(shared, tmp_path):
