@@ -182,14 +182,14 @@ def _rows(data: bytes, told: Told) -> Iterator[list[str]]:
     """The rows of a sheet, from the first that holds something, as shown; empty ones between them once."""
     last = at = 0
     for row in _each(data, "row"):
-        number = value(row, "r")
+        number = row.get("r", "")
         at = int(number) if number.isdigit() else at + 1
         texts: list[str] = []
         for cell in row:
             if local(cell) != "c" or not (text := _shown(cell, told)):
-                texts += [""] * (local(cell) == "c" and not value(cell, "r"))
+                texts += [""] * (local(cell) == "c" and not cell.get("r", ""))
                 continue
-            letters = value(cell, "r").rstrip("0123456789")
+            letters = cell.get("r", "").rstrip("0123456789")
             place = _column(letters.encode()) - 1 if letters else len(texts)
             texts += [""] * (min(place, _WIDEST) + 1 - len(texts))
             texts[min(place, _WIDEST)] = text
@@ -202,7 +202,7 @@ def _rows(data: bytes, told: Told) -> Iterator[list[str]]:
 
 def _shown(cell: Any, told: Told) -> str:
     """What a cell shows; the formula itself where it has no value, which is counted."""
-    kind = value(cell, "t")
+    kind = cell.get("t", "")
     held = child(cell, "v")
     raw = (held.text or "") if held is not None else ""
     formula = child(cell, "f")
@@ -218,7 +218,7 @@ def _shown(cell: Any, told: Told) -> str:
         return "TRUE" if raw.strip() in ("1", "true") else "FALSE"
     if kind in ("str", "e", "d") or not raw.strip():
         return raw
-    style = value(cell, "s")
+    style = cell.get("s", "")
     format = told.formats[int(style)] if style.isdigit() and int(style) < len(told.formats) else GENERAL
     return shown(raw, format, since_1904=told.since_1904)
 
