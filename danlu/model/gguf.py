@@ -254,6 +254,8 @@ def from_gguf(row: Architecture, name: str, weight: Array, config: dict[str, Any
     """The inverse of `to_gguf`."""
     if name.endswith("norm.weight"):
         return weight - weight.dtype.type(row.norm_offset) if row.norm_offset else weight
+    if row.transposed and weight.ndim == 2 and name.startswith(row.layers):
+        return weight.T
     heads = _rotated_heads(row, name, config)
     return _swap(weight, heads, (head_dim(config) // 2, 2)) if heads else weight
 

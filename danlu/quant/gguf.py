@@ -115,6 +115,8 @@ class Gguf(Step[GgufSettings]):
             out.metrics[f"bytes_{word}"] = size
         out.file("formats.json").write_text(json.dumps(files, indent=1) + "\n", encoding="utf-8")
         out.table("GGUF files", ["format", "bytes", "bits per weight, all told"], rows)
+        if told := _border_told(path):
+            out.text("Done to texts before llama.cpp reads them", told)
 
 
 def _check_widths(config: Mapping[str, Any], formats: Sequence[str], where: str) -> None:
@@ -166,6 +168,20 @@ def _otherwise(tokenizer: Any, opened: LlamaFile) -> list[str]:
         asked = [[{"role": "user", "content": probe}] for probe in PROBES]
         probes += [text(tokenizer, turns), *(text(tokenizer, one, answer=True) for one in asked)]
     return [p for p in probes if opened.tokenize(p, True) != tokenizer(p, add_special_tokens=False).input_ids]
+
+
+def _border_told(path: Path) -> str:
+    """What a server other than Danlu's has to do to texts for this file; empty when nothing."""
+    from danlu.model.llama import LlamaFile
+
+    with LlamaFile(path) as opened:
+        border = opened.border
+    told = [f"they are brought to Unicode's form {border.form}"] if border.form else []
+    told += ["a space is put before a text that begins with a word"] if border.prefix else []
+    told += [f"white space after {', '.join(sorted(border.strip))} is left out"] if border.strip else []
+    if not told:
+        return ""
+    return f"As this tokenizer does, and llama.cpp does not by itself: {'; '.join(told)}. Danlu does; others must."
 
 
 def _licence(model: Artifact) -> dict[str, str]:
