@@ -42,7 +42,7 @@ _WEAK = (
 _TITLE = re.compile(f"{_STRONG}|{_WEAK}|君(?<=[ \u3000]君)")
 _RANK = re.compile("(?:主治|住院|副總|副|總|助理|榮譽|名譽|執行|代理|前|代)$")
 _CUT = re.compile(
-    f"{_STRONG}|{_WEAK}|敬[啟上邀謝賀輓]|謹[啟上識誌]|自[稱願行述]|同[意為行]|德政|特[此地別]|代[表為理收]|地政|持[有股]|全程|發[生現]|借[得款]|安全|平安|明[日天確]|永[久遠]|本人|大德"
+    f"{_STRONG}|{_WEAK}|敬[啟上邀謝賀輓]|謹[啟上識誌]|自[稱願行述]|同[意為行]|德政|特[此地別]|代[表為理收]|地政|持[有股]|全程|繼承|取得|宣[布告讀]|君[代為於向]|發[生現]|借[得款]|安全|平安|明[日天確]|永[久遠]|本人|大德"
 )
 """What is more likely to begin with the last character of a longer name: 曾宜律師 is 曾宜."""
 
@@ -60,8 +60,8 @@ _DOTTED = re.compile(f"[{_HAN}]{{1,6}}(?:[．·‧・•][{_HAN}]{{1,6}}){{1,3}}
 _SPACED = re.compile(
     f"[{_HAN}](?:[ \\u3000][{_HAN}]){{2,3}}(?![{_HAN}])|[{_HAN}][ \\u3000]{{1,2}}[{_HAN}]{{1,2}}(?![{_HAN}])"
 )
-_SURE = SURNAMES - frozenset("高江方溫温白石金安馬古龍連程田毛包牛花左史夏余曾唐宋車")
-_WAVERING = frozenset("曾連應成全管解向由余莫")
+_SURE = SURNAMES - frozenset("高江方溫温白石金安馬古龍連程田毛包牛花左史夏曾唐宋車")
+_WAVERING = frozenset("曾連應成全管解向由莫")
 """Surnames that are particles and verbs as often: behind them a name must end where no character follows."""
 
 _DOTS = ("·", "．", "‧", "・", "•")
@@ -145,7 +145,7 @@ def _ends(text: str, at: int, name: str, mark: str, said: bool) -> bool:
         return False
     if bare:
         return True
-    if word:
+    if word and not _FOLLOW.match(after):
         return False
     if _ORGANISATION.match(after) or (name[0] in _WAVERING and not (said and len(name) > 2 and _FOLLOW.match(after))):
         return False
