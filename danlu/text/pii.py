@@ -178,7 +178,7 @@ _OTHER = (
     "|單(?=[ :是為]{0,3}$)|==|[#]$|"
     + _ascii(
         "ISBN|ISSN|DOI|EAN|UPC|ver|version|v|commit|hash|sha|md5|GPS|SKU|model|release|rev|issue|PR|epoch|timestamp|millis|ts"
-        "|(?:order|invoice|serial|tracking|trace|request|session|transaction|product|item|build|ticket|batch|case|shipment)"
+        "|(?:application|order|invoice|serial|tracking|trace|request|session|transaction|product|item|build|ticket|batch|case|shipment)"
         "(?:[ _-]?(?:id|no|number|num|code))?"
     )
 )
@@ -608,7 +608,7 @@ _ADDRESS = re.compile(
     rf"(?:[、,，]?[ ]?(?:地下|B)?{_NUM}(?:樓|[FfＦ](?![A-Za-z]))(?:之{_NUM}|[\-－][0-9０-９]{{1,3}})?)?"
     rf"(?:[ ]?(?:[A-Z0-9０-９]{{1,4}})室)?"
 )
-_LEAD = re.compile(rf".*(?:[到在於從往是為住址寄送：:，,\s]|[^{_HAN}])")
+_LEAD = re.compile(rf".*(?:[座坐]?落|[到在於從往是為住址寄送：:，,\s]|[^{_HAN}])")
 _PLACE = re.compile("[路街道巷弄村里鄰]")
 _NOT_ROAD = re.compile(r"(?:公|鐵|網|線|電|迴|馬|道|走|通|思|套|高速公|快速道)路$|逛街$")
 _NOT_HOUSE = re.compile(r"[線橋機艇艦出道車月公院館省國碼]|高[速鐵]")

@@ -1,7 +1,7 @@
 """Whole documents of many kinds with personal data planted in them, made from a seed.
 
-A kind is a text file in `pii_documents/tuning`, `heldout`, `fresh` or `blind`, written in this order, each after the
-code had been mended for the one before; the variants of a kind stand between lines of =====.
+A kind is a text file in one of five folders, written in the order of `SETS`, each after the code had been mended for
+the one before; the variants of a kind stand between lines of =====.
 ⟨type⟩ and ⟨type:way⟩ are slots for a value of a type (`danlu.text.pii.TYPES`), ⟨!kind⟩ for a look-alike
 (`pii_cases.LOOKALIKES`). Whatever else a template says is no personal data either: a hit there is wrong.
 The names are Faker's for Taiwan, drawn apart from the lists of the code under test.
@@ -22,7 +22,7 @@ from pii_cases import LOOKALIKES, VALUES
 from danlu.text.pseudonym import reserved
 
 HERE = Path(__file__).parent / "pii_documents"
-SETS = ("tuning", "heldout", "fresh", "blind")
+SETS = ("tuning", "heldout", "fresh", "blind", "last")
 SLOT = re.compile(r"⟨(!?)([a-z0-9-]+)(?::([a-z]+))?⟩")
 COMPOUND = ("歐陽", "司馬", "張簡", "上官", "諸葛", "范姜")
 TRIBAL = "瓦歷斯．諾幹 夷將·拔路兒 孫大川‧巴厄拉邦 谷辣斯·尤達卡 高潞．以用 鄭天財·撒可努 巴奈．庫穗"

@@ -1,4 +1,4 @@
-"""Personal data in whole documents of 45 kinds, and in the ways of writing that recognisers miss."""
+"""Personal data in whole documents of 60 kinds, and in the ways of writing that recognisers miss."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ def found(document: Filled) -> tuple[Filled, list[tuple[str, int, int]]]:
     return document, [(hit.type, hit.start, hit.end) for hit in pii.report(document.text)]
 
 
-@pytest.mark.parametrize("which", SETS)
-def test_recall_and_precision_over_whole_documents(which: str) -> None:
-    out = measured(map(found, documents(which, seed=1, each=4)))
+def test_recall_and_precision_over_whole_documents() -> None:
+    """All sets together; `last`, of five kinds and two hundred names, has the lowest recall of them (0.97)."""
+    out = measured(found(document) for which in SETS for document in documents(which, seed=1, each=4))
     whole = out.whole
-    print(f"\n{which}: {whole.planted} planted, {whole.lookalikes} look-alikes, {len(out.kinds)} kinds of documents")
+    print(f"\n{whole.planted} planted, {whole.lookalikes} look-alikes, {len(out.kinds)} kinds of documents")
     for name, count in sorted({**out.types, **out.kinds}.items()):
         print(f"  {name:24} n {count.planted:4}  recall {count.recall:.3f}  precision {count.precision:.3f}")
+    assert whole.planted >= 2000
     assert min(whole.recall, whole.precision) >= LEAST, (out.missed.most_common(9), out.wrong.most_common(9))
+    assert {type: count for type, count in out.types.items() if min(count.recall, count.precision) < LEAST} == {}
 
 
 def test_the_sets_are_of_different_kinds_and_large() -> None:
