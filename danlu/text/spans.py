@@ -51,9 +51,9 @@ _COSTS = {
     "plain": (0, 0, 0, 0, 0),
     "han": (0, 0.006, 0.02, 0.05, 0.06),
     "simplified": (1, 0, 0.02, 1, 0.3),
-    "likely": (0.8, 0, 0.02, 0.05, 0.06),
+    "likely": (0.6, 0, 0.02, 0.05, 0.06),
     "traditional": (0, 2, 0.02, 0.05, 0.1),
-    "japanese": (3.5, 3.5, 0, 1, 1),
+    "japanese": (3.5, 3.5, 0, 3, 3),
     "kana": (2, 2, 0, 1, 1),
     "hangul": (2, 2, 1, 0, 1),
     "cantonese": (1.5, 1.5, 3, 3, 0),
@@ -146,8 +146,8 @@ def _classical(text: str, other: Iterable[Span]) -> Iterator[tuple[int, int]]:
 
 
 def _mended(clause: str) -> str:
-    only = variants.simplified()
-    if only.keys().isdisjoint(clause):
+    only = variants.simplified().keys() - _LIKELY
+    if only.isdisjoint(clause):
         return clause
     after = _same_length(clause)
     return "".join(new if old in only else old for old, new in zip(clause, after, strict=True))
@@ -254,12 +254,12 @@ def _table() -> tuple[Array, Array]:
 
 def _class(character: str) -> str:
     jis = _encoded(character, "shift_jis")
-    if character in variants.simplified():
+    if character in _LIKELY:
+        name = "likely"
+    elif character in variants.simplified():
         name = "simplified"
     elif character in variants.traditional():
         name = "traditional"
-    elif character in _LIKELY:
-        name = "likely"
     elif b"" < jis < _LEVEL_2 and not _encoded(character, "gb2312") and not _encoded(character, "cp950"):
         return "japanese"
     else:
