@@ -146,7 +146,11 @@ class Assistant:
         if question != turn.text:
             facts["question"] = question
         if strength < self.settings.threshold:
-            text, mode = (WHAT, "asked") if turn.before and not turn.alone else (REFUSAL, "refused")
+            text, mode = (
+                (WHAT, "asked")
+                if turn.before and not (turn.alone and content_words(turn.text))
+                else (REFUSAL, "refused")
+            )
             yield Delta(text, "stop", Usage(0, 0), [], {"mode": mode, **facts})
             return
         strong = [hit for hit in hits if hit.evidence >= self.settings.threshold]
@@ -161,9 +165,10 @@ class Assistant:
     def _find(self, turn: Turn) -> tuple[str, list[Hit], float]:
         """What was searched for, what was found, and how strong it is: of the ways to read a turn, the first that the
         documents answer."""
-        tries = [turn.joined] if turn.before else [turn.text]
-        if turn.before and turn.alone:
-            tries.insert(len(content_words(turn.text)) == 0, turn.text)
+        own = content_words(turn.text)
+        tries = [turn.joined if own else " ".join(turn.before)] if turn.before else [turn.text]
+        if turn.before and turn.alone and own:
+            tries.insert(0, turn.text)
         found: tuple[str, list[Hit], float] = (turn.text, [], 0.0)
         for question in tries:
             hits = self.searcher.search(question, self.settings.top)
@@ -313,14 +318,19 @@ class Checked:
         return len(self.sources)
 
     def lacks(self) -> bool:
-        """Whether what was passed on covers less of the question than the quote."""
+        """Whether what was passed on says nothing of the quote, or covers less of the question."""
+        if not any(self._within(cited) for cited in self._cited):
+            return True
         return self._coverage("\n".join(quote.text for quote in self._cited)) < self._coverage(self.quote.text)
+
+    def _within(self, cited: Quote) -> bool:
+        """Whether a quotation shares text with the quote."""
+        same = cited.chunk.document == self.quote.chunk.document
+        return same and cited.start < self.quote.end and self.quote.start < cited.end
 
     def _to_the_point(self, text: str, cited: Quote) -> bool:
         """Whether a sentence says something of the quote, or covers about as much of the question."""
-        if cited.chunk.document == self.quote.chunk.document and (
-            cited.start < self.quote.end and self.quote.start < cited.end
-        ):
+        if self._within(cited):
             return True
         least = _POINTED * self._coverage(self.quote.text)
         return self._coverage(text) >= least

@@ -274,9 +274,7 @@ def test_one_word_that_the_documents_do_not_treat_is_no_evidence(searcher: Searc
 
 def test_a_clients_chore_goes_to_the_model_alone(searcher: Searcher) -> None:
     model = Scripted(['{"title": "借書"}'])
-    task = (
-        "### Task:\nGenerate a concise title.\n### Chat History:\n<chat_history>\nUSER: 書可以借多久？\n</chat_history>"
-    )
+    task = "### Task:\nGenerate a concise title.\n<chat_history>\nUSER: 書可以借多久？\n</chat_history>"
     whole = gather(Assistant(model, searcher).stream(user(task), Options(max_tokens=1000)))
     assert (whole.text, whole.grounding) == ('{"title": "借書"}', {"mode": "plain"})
     ((messages, options),) = model.calls

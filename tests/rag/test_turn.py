@@ -17,7 +17,8 @@ KINDS = {
     "about": "你會什麼|你會什麼？|你是誰？|你可以做什麼|可以問你什麼|怎麼用|你有什麼功能|who are you|help|你是機器人嗎",
     "unclear": "好的|ok|OK！|測試|test|123|繼續|請繼續|嗯嗯|🙂|？|了解了|哈哈哈|好喔|"
     "對啊|為什麼？|然後呢|那是誰決定的？|它有什麼缺點？|怎麼借",
-    "chore": "### Task:\nGenerate a concise title|<chat_history>\nUSER: x</chat_history>|### Task:\nGenerate 1-3 broad tags",
+    "chore": "### Task:\nGenerate a concise title|<chat_history>\nUSER: x</chat_history>|"
+    "### Task:\nGenerate 1-3 broad tags",
     "question": "LoRA？|什麼是量化|休假規定|EV-7K|測試集要怎麼切|繼續教育是什麼|早安圖書館在哪|好的做法是什麼|"
     "安全帽|你知道什麼是 LoRA 嗎|"
     "怎麼用 SQL 寫遞迴查詢？|可以借多久|那停車怎麼收費？|"
