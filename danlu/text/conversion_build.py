@@ -21,13 +21,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from danlu.text import conversion, variants
 from danlu.text.conversion import REACH, SPANS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BLOCK = 1 << 16
 RARE = 3
@@ -163,6 +164,8 @@ class Examples:
     """Rows of keys, ragged: example e has `width[e]` forms beyond the first, `len(SPANS)` keys for each."""
 
     def __init__(self, forms: dict[str, list[str]]) -> None:
+        import numpy as np
+
         self.number = {(one, form): index for one, several in forms.items() for index, form in enumerate(several)}
         self.row = np.zeros(conversion._CODES, np.int64)
         self.width = np.array([0] + [len(several) - 1 for several in forms.values()])
@@ -187,6 +190,8 @@ class Examples:
 
         `margin` is what the right form must lead by.
         """
+        import numpy as np
+
         codes = conversion.as_codes(simplified)
         folded, at = conversion.folded_codes(codes)
         rows = self.row[np.minimum(codes, conversion._CODES - 1)]
@@ -213,6 +218,8 @@ class Examples:
                 self.margin.append(np.full(len(some), margin, np.float32))
 
     def add_words(self, vocabulary: list[tuple[str, str, float]], scale: float, margin: float) -> None:
+        import numpy as np
+
         gap = "。" * REACH
         simplified = gap.join(word[0] for word in vocabulary)
         taiwan = gap.join(word[1] for word in vocabulary)
@@ -229,6 +236,8 @@ class Examples:
 
     def joined(self) -> tuple[NDArray[Any], ...]:
         """(keys, present, where each example begins, widths, labels, weights)."""
+        import numpy as np
+
         lengths = np.concatenate([np.full(len(keys), keys.shape[1]) for keys in self.keys])
         begins = np.concatenate([[0], np.cumsum(lengths)])
         return (
@@ -247,6 +256,8 @@ class Examples:
 
 def learn(examples: Examples, options: argparse.Namespace) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     """The keys that got a weight, in order, and their weights."""
+    import numpy as np
+
     keys, there, begins, widths, labels, weights, margins = examples.joined()
     l1 = options.l1
     known, inverse, seen = np.unique(keys, return_inverse=True, return_counts=True)
@@ -274,6 +285,7 @@ ALPHA, BETA = 1.0, 1.0
 def _ftrl() -> Any:
     """One round over the examples in `order`, compiled; returns the loss. `total` and `squares` are FTRL's z and n."""
     import numba
+    import numpy as np
 
     @numba.njit(fastmath=True, inline="always")  # type: ignore[untyped-decorator]
     def weight_of(z, n, l1):  # type: ignore[no-untyped-def]
@@ -332,6 +344,8 @@ def save(
     out: Path, forms: dict[str, list[str]], keys: NDArray[np.uint32], weights: NDArray[np.float32], most: int
 ) -> None:
     """Write the model: the gaps between the sorted keys are small, so that they take two bytes and compress."""
+    import numpy as np
+
     steps = np.clip(np.round(weights / STEP), -127, 127).astype(np.int8)
     if (steps != 0).sum() > most:
         bar = np.partition(np.abs(weights), -most)[-most]
