@@ -6,11 +6,11 @@ of them, by the checksum of their number). It is simplified with OpenCC's `tw2s`
 place where what comes out and what stood there differ and both stand in one group of `pairs.txt`; any other difference
 is a free variant (台 臺, 占 佔, 周 週). A character that is only ever Simplified and comes out is counted too.
 
-Each system runs alone in a process of its own, bound to one core, and converts each text as one string; the time is the
-fastest of three conversions after the first (StarCC and zhconv: of one). `ratio` is OpenCC's seconds over ours on both
-texts together, `memory_ratio` our peak memory over OpenCC's, `agreement` the share of characters on which the two
-agree; there are no matrix products to count for `mfu`. The peers live in .envs/convert, because the compiled ones need
-no part of danlu and one of them clashes with its OpenCC.
+Each system runs alone in a process of its own, bound to one core, and converts each text as one string; the time is
+the processor's, the least of three conversions after the first (StarCC and zhconv: of one). `ratio` is OpenCC's seconds
+over ours on both texts together, `memory_ratio` our peak memory over OpenCC's, `agreement` the share of characters on
+which the two agree; there are no matrix products to count for `mfu`. The peers live in .envs/convert, because the
+compiled ones need no part of danlu.
 
     .venv/bin/pip install -e '.[bench]' && .venv/bin/python bench/convert.py
 """
@@ -90,18 +90,18 @@ SLOW = ("zhconv", "starcc")
 def side(name: str, folder: Path, out: str) -> None:
     """Convert every text of `folder` on one core."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    began = time.perf_counter()
+    began = time.process_time()
     convert = SYSTEMS[name]()
     convert("头发")
-    load = time.perf_counter() - began
+    load = time.process_time() - began
     seconds = {}
     for path in sorted(folder.glob("*.simplified")):
         text = path.read_bytes().decode()
         times = []
         for _ in range(1 if name in SLOW else 4):
-            began = time.perf_counter()
+            began = time.process_time()
             converted = convert(text)
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
         path.with_suffix(f".{name}").write_bytes(converted.encode())
         seconds[path.stem] = min(times)
     answer(out, {"seconds": seconds, "load_seconds": load})

@@ -21,13 +21,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from danlu.text import conversion, variants
 from danlu.text.conversion import REACH, SPANS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BLOCK = 1 << 16
 RARE = 3
@@ -163,6 +164,8 @@ class Examples:
     """Rows of keys, ragged: example e has `width[e]` forms beyond the first, `len(SPANS)` keys for each."""
 
     def __init__(self, forms: dict[str, list[str]]) -> None:
+        import numpy as np
+
         self.number = {(one, form): index for one, several in forms.items() for index, form in enumerate(several)}
         self.row = np.zeros(conversion._CODES, np.int64)
         self.width = np.array([0] + [len(several) - 1 for several in forms.values()])
@@ -187,6 +190,8 @@ class Examples:
 
         `margin` is what the right form must lead by.
         """
+        import numpy as np
+
         codes = conversion.as_codes(simplified)
         folded, at = conversion.folded_codes(codes)
         rows = self.row[np.minimum(codes, conversion._CODES - 1)]
@@ -213,6 +218,8 @@ class Examples:
                 self.margin.append(np.full(len(some), margin, np.float32))
 
     def add_words(self, vocabulary: list[tuple[str, str, float]], scale: float, margin: float) -> None:
+        import numpy as np
+
         gap = "。" * REACH
         simplified = gap.join(word[0] for word in vocabulary)
         taiwan = gap.join(word[1] for word in vocabulary)
@@ -229,6 +236,8 @@ class Examples:
 
     def joined(self) -> tuple[NDArray[Any], ...]:
         """(keys, present, where each example begins, widths, labels, weights)."""
+        import numpy as np
+
         lengths = np.concatenate([np.full(len(keys), keys.shape[1]) for keys in self.keys])
         begins = np.concatenate([[0], np.cumsum(lengths)])
         return (
@@ -247,6 +256,8 @@ class Examples:
 
 def learn(examples: Examples, options: argparse.Namespace) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     """The keys that got a weight, in order, and their weights."""
+    import numpy as np
+
     keys, there, begins, widths, labels, weights, margins = examples.joined()
     l1 = options.l1
     known, inverse, seen = np.unique(keys, return_inverse=True, return_counts=True)
@@ -274,6 +285,7 @@ ALPHA, BETA = 1.0, 1.0
 def _ftrl() -> Any:
     """One round over the examples in `order`, compiled; returns the loss. `total` and `squares` are FTRL's z and n."""
     import numba
+    import numpy as np
 
     @numba.njit(fastmath=True, inline="always")  # type: ignore[untyped-decorator]
     def weight_of(z, n, l1):  # type: ignore[no-untyped-def]
@@ -332,6 +344,8 @@ def save(
     out: Path, forms: dict[str, list[str]], keys: NDArray[np.uint32], weights: NDArray[np.float32], most: int
 ) -> None:
     """Write the model: the gaps between the sorted keys are small, so that they take two bytes and compress."""
+    import numpy as np
+
     steps = np.clip(np.round(weights / STEP), -127, 127).astype(np.int8)
     if (steps != 0).sum() > most:
         bar = np.partition(np.abs(weights), -most)[-most]
@@ -370,21 +384,16 @@ def main() -> None:
     parser.add_argument("--names", type=Path, help="a dictionary in jieba's format")
     parser.add_argument("--out", type=Path, default=conversion.MODEL)
     parser.add_argument("--least", type=int, default=2, help="a string must be seen so often in the text")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--l1", type=float, default=0.5)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--l1", type=float, default=0.05)
     parser.add_argument("--scale", type=float, default=1.0, help="the weight of a word against a place of the text")
     parser.add_argument("--margin", type=float, default=3.0, help="what a word's form must lead by")
-    parser.add_argument("--dropped", type=float, default=0.0, help="share of a place's strings left out each time")
-    parser.add_argument("--light", type=Path, nargs="*", default=[], help="texts of less weight")
-    parser.add_argument("--lightly", type=float, default=0.3, help="the weight of these")
+    parser.add_argument("--dropped", type=float, default=0.4, help="share of a place's strings left out each time")
     parser.add_argument("--most", type=int, default=1_500_000, help="weights in the file")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     skipped: Counter[str] = Counter()
     texts = [text_pairs(path, skipped) for path in options.text]
-    for path in options.light:
-        texts.append(text_pairs(path, skipped))
-        texts[-1].weight = options.lightly
     vocabulary = words(options.words, skipped)
     characters = sum(len(text.taiwan) for text in texts)
     print(f"{characters:,} characters, {len(vocabulary):,} words; left out: {dict(skipped)}", file=sys.stderr)
