@@ -1,4 +1,4 @@
-"""Which part of a text is written in what: Taiwan's stays to the byte, what is Simplified is converted, nothing else."""
+"""Spans of other scripts and languages are found; what Taiwan wrote stays to the byte."""
 
 import json
 import random
