@@ -191,14 +191,19 @@ def test_the_byte_order_is_kept():
         (b"%PDF-1.7\x00\x01\x02", "NUL byte at offset 8"),
         (b"\x01\x02\x03 text", "control bytes"),
         ("café résumé".encode("latin-1"), "not UTF-8"),
-        ("これはテストです。日本語の文章".encode("shift_jis"), "not UTF-8"),
-        ("안녕하세요 반갑습니다".encode("euc-kr"), "not UTF-8"),
         (b"\xff\xfea", "breaks off"),
     ],
 )
 def test_what_is_no_text_is_refused(data, reason):
     with pytest.raises(ValueError, match=reason):
         decode(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("これはテストです。日本語の文章", "shift_jis"), ("안녕하세요 반갑습니다", "euc-kr")]
+)
+def test_the_neighbours_encodings_are_no_chinese(text, encoding):
+    assert decode(text.encode(encoding))[0] == text
 
 
 @settings(deadline=None)

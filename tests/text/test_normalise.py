@@ -15,7 +15,7 @@ from plain import script as plain_script
 
 from danlu.text.census import census, codes, kinds
 from danlu.text.normalise import normalise
-from danlu.text.script import script
+from danlu.text.script import script_of
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 ODD = (
@@ -29,7 +29,7 @@ ANY = st.one_of(st.text(st.sampled_from(ODD), max_size=60), st.text(max_size=60)
 @given(ANY)
 def test_the_fast_forms_equal_the_plain_ones(text):
     assert normalise(text) == plain_normalise(text)
-    assert script(text) == plain_script(text)
+    assert script_of(census(text)) == plain_script(text)
 
 
 @settings(max_examples=300, deadline=None)
@@ -69,7 +69,7 @@ def test_all_shared_text():
         made = normalise(text)
         assert made == plain_normalise(text)
         assert normalise(made) == made
-        assert script(text) == plain_script(text)
+        assert script_of(census(text)) == plain_script(text)
         seen += 1
     assert seen > 1000
 
