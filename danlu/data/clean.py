@@ -10,10 +10,10 @@ from danlu.artifact import Draft
 from danlu.data.flow import Each, Tally
 from danlu.records import Document, Drop
 from danlu.registry import From, Settings
-from danlu.text import mojibake, quoted, spans, usage
+from danlu.text import mojibake, quoted, usage
 from danlu.text.census import census
 from danlu.text.normalise import normalise
-from danlu.text.script import script
+from danlu.text.script import in_taiwan, script
 
 _CHINESE = 0.1
 _MOST_ROUNDS = 20
@@ -37,6 +37,10 @@ class CleanSettings(Settings):
     """auto: what is in Simplified Chinese is put into Taiwan's characters, span by span (`danlu.text.spans`): a
     quotation, a paragraph or a whole document. Taiwan's own text stays as it is, and so do Japanese, Korean and
     Cantonese."""
+
+    characters: Literal["standard", "everyday"] = "standard"
+    """Which of two forms that mean the same converted text gets: the standard's (臺灣) or the everyday one (台灣).
+    What is in Taiwan's characters already stays as it is."""
 
     taiwan_terms: bool = True
     """Replace mainland terms by Taiwan's (軟件 → 軟體), wherever `danlu text check` would report them outside of
@@ -93,7 +97,7 @@ class Clean(Each[CleanSettings]):
         def whole(text: str) -> str:
             plain = outside_fences(text, normalise)
             done[_NORMALISED] |= plain.strip() != text.strip()
-            taiwan = in_taiwan(plain, beside) if self.settings.to_taiwan == "auto" else plain
+            taiwan = in_taiwan(plain, beside, self.settings.characters) if self.settings.to_taiwan == "auto" else plain
             done[_CONVERTED] |= taiwan != plain
             fixed = self._terms(taiwan, done) if self.settings.taiwan_terms else taiwan
             done[_TERMS] |= fixed != taiwan
@@ -134,17 +138,6 @@ class Clean(Each[CleanSettings]):
             return ""
         chinese = counts.han >= _CHINESE * counts.letters and script(prose) != "other"
         return "" if chinese else "not-chinese"
-
-
-def in_taiwan(text: str, beside: str = "") -> str:
-    """`text` with what is Simplified in it in Taiwan's characters, but for Markdown code and quotations that are noted
-    to be mainland usage. `beside` is what stands before it: it tells of a page without evidence of its own."""
-    after = spans.to_traditional(f"{beside}\n\n{text}")[len(beside) + 2 :]
-    if after == text:
-        return text
-    for start, end in quoted.merged(quoted.code(text) + quoted.marked(text)):
-        after = after[:start] + text[start:end] + after[end:]
-    return after
 
 
 def mended(document: Document) -> tuple[Document, bool]:

@@ -352,16 +352,12 @@ def to_taiwan(record: Example | Preference, counts: Counter[str]) -> Example | P
 
 def taiwan(text: str, counts: Counter[str]) -> str:
     """`text` in Taiwan's characters (if it has Simplified ones) and words, Markdown code left as it is."""
-    from danlu.text import quoted, usage, variants
-    from danlu.text.script import script
+    from danlu.text import usage
+    from danlu.text.script import in_taiwan
 
-    if script(text) in ("simplified", "mixed"):
-        pieces, at = [], 0
-        for start, end in quoted.code(text):
-            pieces += [variants.to_traditional(text[at:start]), text[start:end]]
-            at = end
-        text = "".join([*pieces, variants.to_traditional(text[at:])])
-        counts["converted"] += 1
+    converted = in_taiwan(text)
+    counts["converted"] += converted != text
+    text = converted
     hits = usage.count(text)
     counts["terms"] += hits
     return usage.fix(text) if hits else text

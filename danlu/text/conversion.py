@@ -14,15 +14,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from danlu.text import variants
+from danlu.text.variants import Style
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-Style = Literal["standard", "everyday"]
 
 MODEL = Path(__file__).with_name("conversion.npz")
 REACH = 4

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from danlu.text import spans, usage
+from danlu.text import quoted, spans, usage
 from danlu.text.census import Census, census
+from danlu.text.variants import Style
 
 Script = Literal["traditional", "simplified", "mixed", "other"]
 
@@ -30,6 +31,18 @@ def script_of(counts: Census) -> Script:
     if not simplified or simplified < (simplified + traditional) / 10:
         return "traditional"
     return "mixed" if traditional >= (simplified + traditional) / 10 else "simplified"
+
+
+def in_taiwan(text: str, beside: str = "", style: Style = "standard") -> str:
+    """`text` with what is Simplified in it in Taiwan's characters, but for Markdown code and quotations that are noted
+    to be mainland usage. `beside` is what stands before it: it tells of a page without evidence of its own. `style` is
+    that of `danlu.text.conversion`."""
+    after = spans.to_traditional(f"{beside}\n\n{text}", style)[len(beside) + 2 :]
+    if after == text:
+        return text
+    for start, end in quoted.merged(quoted.code(text) + quoted.marked(text)):
+        after = after[:start] + text[start:end] + after[end:]
+    return after
 
 
 def to_taiwan(text: str) -> str:

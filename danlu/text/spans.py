@@ -101,7 +101,7 @@ def spans(text: str) -> list[Span]:
     return found
 
 
-def to_traditional(text: str) -> str:
+def to_traditional(text: str, style: variants.Style = "standard") -> str:
     """`text` with its Simplified spans in Taiwan's characters, of the same length; all else stays as it is.
 
     Of a clause in Traditional characters those change that are only ever Simplified; what they become the clause tells.
@@ -112,9 +112,9 @@ def to_traditional(text: str) -> str:
     for start, end, kind in spans(text):
         piece = text[start:end]
         if kind == "simplified":
-            piece = _same_length(piece)
+            piece = _same_length(piece, style)
         elif kind == "traditional":
-            piece = _CLAUSE.sub(lambda clause: _mended(clause[0]), piece)
+            piece = _CLAUSE.sub(lambda clause: _mended(clause[0], style), piece)
         pieces.append(piece)
     return "".join(pieces)
 
@@ -145,16 +145,16 @@ def _classical(text: str, other: Iterable[Span]) -> Iterator[tuple[int, int]]:
                 yield start, end
 
 
-def _mended(clause: str) -> str:
+def _mended(clause: str, style: variants.Style) -> str:
     only = variants.simplified().keys() - _LIKELY
     if only.isdisjoint(clause):
         return clause
-    after = _same_length(clause)
+    after = _same_length(clause, style)
     return "".join(new if old in only else old for old, new in zip(clause, after, strict=True))
 
 
-def _same_length(text: str) -> str:
-    after = variants.to_traditional(text)
+def _same_length(text: str, style: variants.Style) -> str:
+    after = variants.to_traditional(text, style)
     return after if len(after) == len(text) else variants.plain_to_taiwan(text)
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+Style = Literal["standard", "everyday"]
+"""Which of two forms that mean the same: that of the standard (臺灣), or the everyday one (台灣)."""
 
 
 def rows(name: str) -> list[list[str]]:
@@ -54,14 +57,14 @@ def traditional() -> frozenset[str]:
     return frozenset(character for character in common if not _in_gb2312(character))
 
 
-def to_traditional(text: str) -> str:
+def to_traditional(text: str, style: Style = "standard") -> str:
     """Simplified to Traditional characters in Taiwan's standard, of the same length; vocabulary is left as it is.
 
     All of `text` is taken for Simplified: 后 and 里 in it are judged by their context (`danlu.text.conversion`).
     """
     from danlu.text.conversion import convert
 
-    return convert(text)
+    return convert(text, style)
 
 
 def plain_to_taiwan(text: str) -> str:

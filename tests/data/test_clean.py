@@ -157,3 +157,28 @@ def test_japanese_stays_and_is_no_chinese(steps, opened):
     kept = opened(steps("data.clean", documents=documents, language="any")).documents
     assert [document.text.strip() for document in kept] == [text, kanji.strip(), TAIWAN]
     assert opened(steps("data.clean", documents=documents)).reasons == {"not-chinese": 2}
+
+
+def test_the_house_style_is_for_what_was_converted_alone():
+    from danlu.text.script import in_taiwan
+
+    text = "臺北的污水處理廠在一九八七年啟用。\n\n台湾的污水处理厂开始运转了。\n"
+    standard, everyday = in_taiwan(text), in_taiwan(text, style="everyday")
+    assert standard.split("\n")[0] == everyday.split("\n")[0] == text.split("\n")[0]
+    assert standard.split("\n")[2].startswith("臺灣")
+    assert everyday.split("\n")[2].startswith("台灣")
+
+
+def test_a_quoted_sentence_converts_no_example_whole():
+    from collections import Counter
+
+    from danlu.data.examples import taiwan
+    from danlu.data.synthesize.writing import taiwanese
+
+    text = "余先生在里長家吃干貝。\n\n他说：「这个软件的运行时间很长，请稍后再试。」\n\n只有一只干貝。"
+    counts = Counter()
+    for made in (taiwan(text, counts), taiwanese(text)[0]):
+        assert made.startswith("余先生在里長家吃干貝。")
+        assert made.endswith("只有一只干貝。")
+        assert "这" not in made
+    assert counts["converted"] == 1

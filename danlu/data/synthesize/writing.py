@@ -15,10 +15,8 @@ from danlu.data.requests import Failure
 from danlu.data.structured import without_thoughts
 from danlu.errors import DataError
 from danlu.records import Document, Drop, Example, Message, Record
-from danlu.text.quoted import code
-from danlu.text.script import script
+from danlu.text.script import in_taiwan
 from danlu.text.usage import find, fix
-from danlu.text.variants import to_traditional
 
 BATCH = 256
 """How many records are worked on at once: the requests of a batch are sent together."""
@@ -142,15 +140,5 @@ def refuses(text: str) -> bool:
 def taiwanese(text: str) -> tuple[str, int]:
     """The text in Taiwan's characters and words, and how many places were mended. Code is left alone."""
     hits = find(text)
-    if script(text) in ("simplified", "mixed"):
-        text = _traditional(text)
+    text = in_taiwan(text)
     return (fix(text) if hits else text), len(hits)
-
-
-def _traditional(text: str) -> str:
-    """The text outside of code in Traditional characters."""
-    pieces, at = [], 0
-    for start, end in [*code(text), (len(text), len(text))]:
-        pieces += [to_traditional(text[at:start]), text[start:end]]
-        at = end
-    return "".join(pieces)
