@@ -202,7 +202,9 @@ _LATIN = re.compile(r"[Nn]ame(?![A-Za-z])|NAME(?![A-Za-z])")
 _FIRST = "".join(sorted(SURNAMES | RARE_SURNAMES | {two[0] for two in TWO_SURNAMES}))
 _SURELY = "".join(sorted(_SURE | {two[0] for two in TWO_SURNAMES}))
 _SIGNS = ":：=|｜（( \u3000"
-_PEOPLE = frozenset((*ROLES.split(), "我叫", "名叫"))
+_RELATED = "小孩 孩子 兒子 女兒 弟弟 妹妹 哥哥 姊姊 姐姐 老公 老婆 太太 先生 同學 朋友 學長 學姊"
+_CALLED = (who + called for who in _RELATED.split() for called in ("叫", "叫做"))
+_PEOPLE = frozenset((*ROLES.split(), "我叫", "名叫", *_CALLED))
 _ANNOUNCE = _PEOPLE | frozenset(OFFICES.split())
 _LENGTHS = {
     last: sorted({len(role) for role in _ANNOUNCE if role[-1] == last}, reverse=True)
@@ -210,7 +212,7 @@ _LENGTHS = {
 }
 _LAST = "".join(sorted({role[-1] for role in _ANNOUNCE} | set(_GENERIC)))
 _GATE = re.compile(
-    rf"""[{_LAST}](?=[{_SIGNS}{_FIRST}\s】\])）」』"'*＊／/]|之(?:姓名|簽)|[姓簽大本]|[為是係叫名][{_FIRST}]|、[{_HAN}]{{1,4}}[:：])"""
+    rf"""[{_LAST}](?=[{_SIGNS}{_FIRST}\s】\])）」』"'*＊／/]|之(?:姓名|簽)|[姓簽大本]|[為是係叫名做][{_FIRST}]|、[{_HAN}]{{1,4}}[:：])"""
 )
 """The last character of a role, where what follows can lead to a name: far fewer places than roles begin at."""
 

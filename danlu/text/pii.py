@@ -305,10 +305,12 @@ _MOVED = re.compile(
 
 
 def _bank(number: _Number) -> _Judged:
-    """A row of a statement (跨行轉帳,1384965549) tells an amount, not an account."""
+    """A row of a statement (跨行轉帳,1384965549) tells an amount, not an account. The post's numbers have seven
+    digits each."""
     said = number.label == "bank" and number.near and not _MOVED.search(number.before)
     day = re.fullmatch(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])", number.value)
-    return (0.9, "length and label") if said and not day and 8 <= len(number.value) <= 17 else None
+    least = 7 if re.search("局號|郵局", number.before) else 8
+    return (0.9, "length and label") if said and not day and least <= len(number.value) <= 17 else None
 
 
 def _record(label: str) -> Callable[[_Number], _Judged]:
@@ -352,6 +354,7 @@ def _certificate(number: _Number) -> _Judged:
 _AREA = "(?:826|836|82|89|37|49|[2-8])"
 _EXTENSION = r"(?:#|轉(?:分機)?|分機|ext\.?|x(?=[0-9]))[ :]{0,2}[0-9]{1,6}"
 _GAP4 = r"(?:[ .\-/]{0,2})"
+_POLICY = r"[0-9]{2,6}字?第[0-9]{0,4}[A-Za-z]{0,4}[0-9]{5,12}"
 _CODE = r"[A-Za-z]{0,4}-?[0-9]{3,15}(?:-[0-9A-Za-z]{1,8}){0,3}|[A-Za-z0-9]{6,20}(?:-[0-9A-Za-z]{1,6}){0,2}"
 
 
@@ -384,7 +387,7 @@ _NUMBERS = [
     _Shape("health-card", re.compile(r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}|[0-9](?: ?[0-9]){11}"), _health),
     _Shape("tax-id", re.compile(r"[0-9]{8}|[0-9](?: ?[0-9]){7}|[0-9]{4}-[0-9]{4}"), _tax),
     _Shape("medical-record", re.compile(_CODE), _record("medical")),
-    _Shape("policy-number", re.compile(_CODE), _record("policy")),
+    _Shape("policy-number", re.compile(rf"{_POLICY}|{_CODE}"), _record("policy")),
     _Shape(
         "mobile",
         re.compile(
@@ -426,7 +429,7 @@ _NUMBERS = [
         "bank-account",
         re.compile(
             r"(?:\([0-9]{3}\) ?|[0-9]{3} ?(?=[0-9]{10}))?"
-            r"(?:[0-9]{10,16}|[0-9](?:-?[0-9]){7,16}|[0-9]{2,7}(?:[ -][0-9]{1,8}){1,5})(?![0-9])"
+            r"(?:[0-9]{10,16}|[0-9](?:-?[0-9]){6,16}|[0-9]{2,7}(?:[ -][0-9]{1,8}){1,5})(?![0-9])"
         ),
         _bank,
     ),

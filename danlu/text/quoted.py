@@ -7,6 +7,7 @@ Left alone are:
 - block quotes (lines that begin with `>`), except alerts (`> [!NOTE]`), which are the author's own words;
 - a quotation in 「」, 『』 or “” with a note before or after it that it is mainland usage: 「軟件」（中國用語）,
   大陸稱「軟件」 - see MARKERS;
+- characters that a sentence lists as Simplified ones: 簡體字：说、话、语;
 - Japanese, Korean, Cantonese and classical Chinese (`danlu.text.spans`);
 - everything between `<!-- danlu: off -->` and `<!-- danlu: on -->` (or the end).
 
@@ -46,6 +47,8 @@ _MARKED = re.compile(
     rf"(?:{_QUOTE}[、或和與及]?){{1,20}}[ ]?[（(][^（()）\n]{{0,12}}{MARKERS}[^（()）\n]{{0,12}}[）)]"
     rf"|{MARKERS}[為是：:]?(?:{_QUOTE}[、或和與及]?)+"
 )
+_HAN = r"[\u3400-\u9fff]"
+_LISTED = re.compile(rf"[簡简][體体]字(?:有|是|為|如|例如|包括)?[：: ]?「?((?:{_HAN}、)+{_HAN})(?!{_HAN})")
 
 
 def spans(text: str) -> list[Span]:
@@ -64,10 +67,11 @@ def spans(text: str) -> list[Span]:
 
 
 def marked(text: str) -> list[Span]:
-    """The quotations of `text` that have a note that they are mainland usage, in order."""
+    """The quotations of `text` that have a note that they are mainland usage, and lists of Simplified characters."""
+    listed = [match.span(1) for match in _LISTED.finditer(text)]
     if "「" in text or "『" in text or "“" in text:
-        return [match.span() for match in _MARKED.finditer(text)]
-    return []
+        listed += [match.span() for match in _MARKED.finditer(text)]
+    return merged(listed)
 
 
 def quotations(text: str) -> list[Span]:

@@ -74,7 +74,7 @@ _CANTONESE = "嘅啲喺佢哋冇咗嚟唔嗰噉嘢㗎瞓攞乜咁咩嘥揾搵冧
 """Also 𠊎, which is Hakka: what is meant is a Sinitic language other than Mandarin."""
 _MANDARIN = "這这們们你妳她麼么嗎吗吧很沒没哪說说讓让"
 """In JIS, some of them, and no word of Japanese."""
-_WORDS = re.compile("会社|映画|写真|残念|声優|学園|昼食|万円|当社|区役所|国鉄")
+_WORDS = re.compile("会社|映画|写真|残念|声優|学園|昼食|万円|当社|区役所|国鉄|横浜|国立博物館|国会図書館|麺")
 _WORD = 2.5
 _NOT_JAPANESE = [place for place, kind in enumerate(_KINDS) if kind != "japanese"]
 
@@ -149,7 +149,9 @@ def _mended(clause: str, style: variants.Style) -> str:
     only = variants.simplified().keys() - _LIKELY
     if only.isdisjoint(clause):
         return clause
-    after = _same_length(clause, style)
+    after = list(_same_length(clause, style))
+    for word in _WORDS.finditer(clause):
+        after[slice(*word.span())] = word[0]
     return "".join(new if old in only else old for old, new in zip(clause, after, strict=True))
 
 
