@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-_MARKS = ("|", "\t", ",", "／", "  ", "\u3000")
+_MARKS = ("|", "│", "\t", ",", "／", "  ", "\u3000")
 _LONGEST = 16
 """A header cell has at most so many characters, and no number of five digits."""
 
 _NUMBER = re.compile("[0-9０-９]{5}")
+_RULED = re.compile("[ \t\r]*[├└╞╠][─━═┼┴┤┘╪╡╬╣]*[ \t\r]*")
+"""A line that is drawn between two rows."""
 _EDGE = " \t\r\u3000\"'*`"
 
 
@@ -21,6 +23,8 @@ def columns(text: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, int
     heads: list[str] = []
     mark = ""
     for start, line in _lines(text):
+        if heads and _RULED.fullmatch(line):
+            continue
         cells = _cells(line, start, mark) if heads else []
         if heads and len(cells) == len(heads):
             yield from ((head, *cell) for head, cell in zip(heads, cells, strict=True) if head and cell[0] < cell[1])
@@ -58,9 +62,9 @@ def _cells(line: str, start: int, mark: str) -> list[tuple[int, int]]:
     cells: list[tuple[int, int]] = []
     at = 0
     body = line.strip(" \t\r")
-    if mark == "|" and body.startswith("|"):
-        at = line.index("|") + 1
-        line = line[: line.rindex("|")] if body.endswith("|") and len(body) > 1 else line
+    if mark in "|│" and body.startswith(mark):
+        at = line.index(mark) + 1
+        line = line[: line.rindex(mark)] if body.endswith(mark) and len(body) > 1 else line
     while at <= len(line):
         end = _quoted(line, at, mark)
         low, high = at, end

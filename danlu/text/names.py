@@ -70,7 +70,7 @@ _NUMERALS = frozenset("零〇一二三四五六七八九十百千萬無未同本
 _HIDDEN = re.compile(r"[○〇◯Ｏ＊*●Ｘ某]|[OX](?![A-Za-z])")
 
 
-_EITHER = frozenset(["李子", "葉子", "江南", "林園", "高明", "方正", "周全", "金門", "溫柔", "安寧", "史料"])
+_EITHER = frozenset(["李子", "葉子", "江南", "林園", "高明", "方正", "周全", "金門", "溫柔", "安寧", "史料", "蘇珊"])
 """Words of NOT_NAMES that names begin with as well: 李子豪."""
 
 
@@ -220,7 +220,7 @@ _GATE = re.compile(
 def _role_before(text: str, end: int) -> tuple[str, int]:
     """(kind, start) of the role that ends at `end`, the longest: 原告, 原　　　告; ("", 0) for none."""
     for length in _LENGTHS.get(text[end - 1], ()):
-        if text[max(0, end - length) : end] in _ANNOUNCE:
+        if length <= end and text[end - length : end] in _ANNOUNCE:
             role = text[end - length : end]
             return ("said" if role in _PEOPLE else "office"), end - length
     if text[end - 2 : end - 1] in (" ", "\u3000"):

@@ -304,12 +304,15 @@ _MOVED = re.compile(
 )
 
 
+_POST = re.compile(r"局號[ :是為]{0,3}\Z|(?:局號|郵局)[^帳]*帳[號戶][ :是為]{0,3}\Z")
+
+
 def _bank(number: _Number) -> _Judged:
     """A row of a statement (跨行轉帳,1384965549) tells an amount, not an account. The post's numbers have seven
     digits each."""
     said = number.label == "bank" and number.near and not _MOVED.search(number.before)
     day = re.fullmatch(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])", number.value)
-    least = 7 if re.search("局號|郵局", number.before) else 8
+    least = 7 if _POST.search(number.before) else 8
     return (0.9, "length and label") if said and not day and least <= len(number.value) <= 17 else None
 
 
@@ -680,7 +683,7 @@ def _beside(text: str, found: list[Hit]) -> list[Hit]:
 
 # --- columns ------------------------------------------------------------------------------------------------------
 
-_TABLES = ("|", "\t", ",", "／", "  ", "\u3000\u3000")
+_TABLES = ("|", "│", "\t", ",", "／", "  ", "\u3000\u3000")
 _HEAD = re.compile(
     "姓名|名字|本名|[人者員師長友戶方生]$|家長|配偶|父親|母親|生日|出生|統編|統一編號|帳[號戶]|護照|病歷|保單|保險單|電話|手機|聯絡|行動"
     "|賴|載具|手機條碼|車牌|車號|身[分份]證|居留證|證號|健保卡|信用卡|卡號|憑證"
