@@ -109,6 +109,9 @@ def open_panels(tree: Any) -> None:
             named.add((said.get("href") or "")[1:])
         for name in ("aria-controls", "data-target", "data-bs-target"):
             named.update(part.lstrip("#") for part in (said.get(name) or "").split())
+    for link in tree.css("a[href^='#']"):
+        if _OPENS.search(f"{link.attributes.get('class') or ''} {link.attributes.get('id') or ''}"):
+            named.add((link.attributes.get("href") or "")[1:])
     for panel in tree.css("[id][hidden], [id][aria-hidden], [id][style], [role=tabpanel], details [hidden]"):
         if panel.attributes.get("id") in named or panel.attributes.get("role") == "tabpanel":
             _show(panel)
