@@ -163,6 +163,15 @@ def test_a_name_alone_makes_no_furniture(names):
     assert "冬瓜湯" in text(f"<h1>標題</h1><p>{PROSE}</p><div {names}>{part}</div>")
 
 
+@pytest.mark.parametrize("name", ["consent", "newsletter-section", "subscribe"])
+def test_a_text_about_what_a_box_asks_for_is_kept_and_the_box_is_not(name):
+    told = "本人同意貴院於手術期間採取必要之醫療處置，並已了解相關風險與替代方案。"
+    page = f"<h1>標題</h1><p>{PROSE}</p><div class={name}><p>{told}</p>{{}}</div>"
+    assert told in text(page.format(""))
+    for asks in ("<button>訂閱</button>", "<input type=email>", "<p>本站使用 Cookie。</p>"):
+        assert told not in text(page.format(asks))
+
+
 @pytest.mark.parametrize("mark", ["<main>{}</main>", "<article>{}</article>", "<div><div role=main>{}</div></div>"])
 def test_prose_beside_the_marked_text_is_kept(mark):
     inner = f"<h2>蒐集目的</h2><p>{PROSE}</p>"
