@@ -316,6 +316,14 @@ def test_notebooks_that_are_none(told, data, reason):
         told("a.ipynb", data)
 
 
+@pytest.mark.parametrize("named", [{}, {"text/plain": "<IPython.core.display.HTML object>"}])
+def test_what_a_cell_shows_as_html_alone(told, named):
+    shown = {"text/html": ["<table><tr><th>館</th></tr>", "<tr><td>東湖</td></tr></table>"], **named}
+    cell = {"cell_type": "code", "source": "x", "outputs": [{"output_type": "display_data", "data": shown}]}
+    (found,) = told("a.ipynb", json.dumps({"nbformat": 4, "cells": [cell]}))
+    assert found.text == "```\nx\n```\n\n```\n| 館 |\n| --- |\n| 東湖 |\n```\n"
+
+
 def test_old_notebooks(told):
     cells = [{"cell_type": "heading", "level": 2, "source": "節"}, {"cell_type": "code", "input": "x", "outputs": []}]
     (found,) = told("a.ipynb", json.dumps({"nbformat": 3, "worksheets": [{"cells": cells}]}))
