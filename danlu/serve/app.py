@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from danlu.errors import DanluError, DataError, EndpointError, nearest
 from danlu.model.chat import Chat, Delta, Options, PromptTooLong, Usage, gather
@@ -151,6 +151,7 @@ class ChatRequest(BaseModel):
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
     service_tier: str | None = None
     store: bool | None = None
     metadata: dict[str, Any] | None = None
@@ -162,10 +163,20 @@ class ChatRequest(BaseModel):
     functions: list[Any] | None = None
     function_call: Any = None
     modalities: list[Literal["text"]] | None = None
+    audio: None = None
+    web_search_options: None = None
     verbosity: Literal["medium"] | None = None
     logprobs: Literal[False] | None = None
     top_logprobs: Literal[0] | None = None
     logit_bias: dict[str, float] | None = Field(None, max_length=0)
+
+    @field_validator("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "max_tokens",
+                     "max_completion_tokens", "seed", "n", mode="before")  # fmt: skip
+    @classmethod
+    def _is_a_number(cls, given: Any) -> Any:
+        if isinstance(given, bool):  # pydantic takes true as 1
+            raise ValueError(f"a number is wanted, not {str(given).lower()}")
+        return given
 
     @model_validator(mode="after")
     def _calls_no_tools(self) -> ChatRequest:
@@ -405,7 +416,8 @@ async def _read(request: Request, kind: type[Any]) -> Any:
     try:
         asked = kind.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors()[0]
+        found = error.errors()
+        first = next((each for each in found if each["type"] == "literal_error" and "content" in each["loc"]), found[0])
         field = ".".join(str(part) for part in first["loc"])
         what = first["msg"].removeprefix("Value error, ")
         if first["type"] == "literal_error" and field.endswith("type") and "content" in field:

@@ -84,11 +84,13 @@ REFUSED = {
     "a typo": ({**ASK, "temprature": 0.5}, "did you mean 'temperature'"),
     "too hot": ({**ASK, "temperature": 3}, "temperature"),
     "a word for a number": ({**ASK, "max_tokens": "many"}, "max_tokens"),
+    "yes for a number": ({**ASK, "max_tokens": True}, "a number is wanted, not true"),
+    "no for a number": ({**ASK, "temperature": False}, "a number is wanted, not false"),
     "nothing to say": ({**ASK, "max_tokens": 0}, "max_tokens"),
     "tools": ({**ASK, "tools": [{"type": "function"}]}, "tools"),
     "a picture": (
         {"model": "fake", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
-        "messages",
+        "'image_url' is not read here",
     ),
     "a role": ({"model": "fake", "messages": [{"role": "wizard", "content": "x"}]}, "role"),
     "no schema": ({**ASK, "response_format": {"type": "json_schema"}}, "response_format"),
@@ -121,6 +123,7 @@ IDLE: list[dict[str, Any]] = [
     {"service_tier": "auto", "store": True, "metadata": {"a": "b"}, "prompt_cache_key": "k", "safety_identifier": "s"},
     {"reasoning_effort": "medium", "verbosity": "medium", "modalities": ["text"], "top_logprobs": 0, "logit_bias": {}},
     {"stream": None, "seed": None, "stop": [], "temperature": None, "max_tokens": None, "prediction": None},
+    {"prompt_cache_retention": "24h", "audio": None, "web_search_options": None},
 ]
 
 

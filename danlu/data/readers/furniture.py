@@ -21,7 +21,8 @@ _NAMED = frozenset(
 )
 _SURE = re.compile(
     r"(?:(?:site|page|main|global|top|bottom)[-_]?)?"
-    r"(?:ads?|advert(?:isement)?s?|breadcrumbs?|cookies?|consent|newsletter|subscribe|pagination|pager|comments|sharebar|sharing)"
+    r"(?P<what>ads?|advert(?:isement)?s?|breadcrumbs?|cookies?|consent|newsletter|subscribe|pagination|pager|comments|sharebar"
+    r"|sharing)"
     r"(?:[-_]*(?:area|bar|banner|block|box|buttons?|consent|container|form|list|message|modal|notice|popup|section|widget|wrap(?:per)?))*"
 )
 _ROLES = frozenset(["banner", "contentinfo", "dialog", "menu", "menubar", "navigation", "search"])
@@ -30,6 +31,8 @@ _SKIP = frozenset(["script", "style", "template", "noscript", "head", "nav", "fo
 _SENTENCE = re.compile(r"[。！？；：!?]|[,.;:](?=\s|$)|[，、]")
 _CONTROLS = "button, select, textarea, option, script, style, template, datalist"
 _BLOCKS = "h1, h2, h3, h4, h5, h6, p, li, table, article, blockquote, pre, dl"
+_SUBJECTS = frozenset(["consent", "newsletter", "subscribe"])
+"""Of the sure names those that are also what a text is about: a form of consent, the terms of a newsletter."""
 _FEW = 30
 """Letters below which a form is only its controls: 帳號 密碼 記住我 忘記密碼 登入 are 14."""
 _OPENS = re.compile(r"accordion|collaps|toggle|expand|faq|question|disclosure", re.IGNORECASE)
@@ -64,12 +67,20 @@ def prune_beside(main: LexborNode) -> None:
 def is_furniture(node: LexborNode) -> bool:
     """Whether a part is a menu, a banner or the like: by its role, a sure name, or a name and the looks."""
     names = _names(node)
-    if node.attributes.get("role") in _ROLES or any(_SURE.fullmatch(name) for name in names):
+    sure = {match["what"] for name in names if (match := _SURE.fullmatch(name))}
+    if node.attributes.get("role") in _ROLES or (sure and not (sure <= _SUBJECTS and _tells(node))):
         return True
     words = {word for name in names for word in re.split(r"[^a-z]+", name)}
     if words & _NAMED:
         return link_share(node) >= _NAMED_LINKED or not _SENTENCE.search(node.text(deep=True))
     return len(node.css("a")) >= _LINKS and link_share(node) >= _LINKED
+
+
+def _tells(node: LexborNode) -> bool:
+    """Whether a part is about consent or a newsletter rather than the box that asks for one: prose without controls."""
+    words = _letters(node)
+    asks = node.css_first("button, input") is not None or "cookie" in words.lower()
+    return not asks and len(words) >= _FEW and "。" in words and link_share(node) < _NAMED_LINKED
 
 
 def is_prose(node: LexborNode) -> bool:
@@ -109,6 +120,9 @@ def open_panels(tree: Any) -> None:
             named.add((said.get("href") or "")[1:])
         for name in ("aria-controls", "data-target", "data-bs-target"):
             named.update(part.lstrip("#") for part in (said.get(name) or "").split())
+    for link in tree.css("a[href^='#']"):
+        if _OPENS.search(f"{link.attributes.get('class') or ''} {link.attributes.get('id') or ''}"):
+            named.add((link.attributes.get("href") or "")[1:])
     for panel in tree.css("[id][hidden], [id][aria-hidden], [id][style], [role=tabpanel], details [hidden]"):
         if panel.attributes.get("id") in named or panel.attributes.get("role") == "tabpanel":
             _show(panel)

@@ -2,20 +2,22 @@
 
 Records are the elements of a list; else, of an object without a text of its own, those of its only list of objects
 ("data", "items", …) or, when all its values are objects, those; of GeoJSON its features
-(`danlu.data.readers.geojson`). Which field is the text: `danlu.data.readers.fields`.
+(`danlu.data.readers.geojson`). A file that holds an object on each line is read as JSON Lines. Which field is the text:
+`danlu.data.readers.fields`.
 RFC 8259 is kept to: no NaN, no comments, no trailing commas. Not covered: more than `LARGEST` bytes (JSON Lines are
 read record by record, however long), conversations and instruction sets (`data.examples`).
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from danlu.data.readers import USUAL, Bad, How, Reading, Unreadable, bounded, geojson
+from danlu.data.readers import USUAL, Bad, How, Reading, Unreadable, bounded, geojson, module
 from danlu.data.readers.fields import known, record
 from danlu.data.readers.text import decoded
 from danlu.extras import need
@@ -27,7 +29,13 @@ def each(path: Path, how: How = USUAL) -> Iterator[Reading | Bad]:
     data = bounded(path, LARGEST, "write it as JSON Lines (.jsonl), which are read record by record")
     if not data.strip():
         raise Unreadable("empty", f"{len(data)} byte(s), nothing but white space")
-    value, meta = parse(data)
+    try:
+        value, meta = parse(data)
+    except Unreadable as error:
+        if error.reason not in ("broken-json", "binary") or not _of_lines(data):
+            raise
+        yield from module("jsonl").stream(io.BytesIO(data), how)
+        return
     found = records(value, how)
     if found is None:
         yield whole(value, how, data, meta)
@@ -38,6 +46,15 @@ def each(path: Path, how: How = USUAL) -> Iterator[Reading | Bad]:
         yield record(item, how, part, **meta)
     if empty:
         raise Unreadable("empty", "a list without elements")
+
+
+def _of_lines(data: bytes) -> bool:
+    """Whether the first two lines hold an object each: JSON Lines, or GeoJSON text sequences (RFC 8142)."""
+    lines = data.removeprefix(b"\xef\xbb\xbf").splitlines()[:2]
+    try:
+        return bool(lines) and all(isinstance(parse(line.lstrip(b"\x1e"))[0], dict) for line in lines)
+    except Unreadable:
+        return False
 
 
 def whole(value: Any, how: How, data: bytes, meta: dict[str, Any]) -> Reading | Bad:

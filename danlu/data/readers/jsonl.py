@@ -57,7 +57,7 @@ def _records(file: Lines, how: How, size: int | None, line: int) -> Iterator[Rea
             yield Bad(part, "record-too-long", f"{length} bytes; {LONGEST} are read at most")
         elif raw.strip():
             try:
-                value, meta = parse(raw)
+                value, meta = parse(raw.lstrip(b"\x1e"))  # RFC 7464 begins each record so
                 if not how.text and isinstance(value, dict) and value.get("type") == "Feature":
                     value = geojson.record(value)
                 yield record(value, how, part, raw, lines=[number, number], **meta)

@@ -1,19 +1,22 @@
 """Jupyter notebooks (.ipynb, format 3 and 4): Markdown cells as they are, code cells fenced, their text outputs below.
 
 The title is that of the metadata, else the first heading. Outputs are what was printed or shown as plain text, cut
-after `SHOWN` characters; pictures, HTML and errors' traces are left out. Not covered: widgets, attachments.
+after `SHOWN` characters, and HTML or Markdown where the plain text only names the object; pictures and errors' traces
+are left out. Not covered: widgets, attachments.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from danlu.data.readers import Reading, Unreadable, sound
+from danlu.data.readers import Reading, Unreadable, html, sound
 from danlu.data.readers.json import parse
 from danlu.data.readers.markdown import first_heading
 
 SHOWN = 2000
+_OBJECT = re.compile(r"<IPython\.core\.display\.(?:HTML|Markdown) object>")
 
 
 def read(data: bytes) -> Reading:
@@ -67,8 +70,20 @@ def _output(output: Any) -> str:
     if not isinstance(output, dict) or output.get("output_type") in ("error", "pyerr"):
         return ""
     data = output.get("data")
-    held = data.get("text/plain") if isinstance(data, dict) else output.get("text")
-    return _joined(held).rstrip("\n")
+    if not isinstance(data, dict):
+        return _joined(output.get("text")).rstrip("\n")
+    plain = _joined(data.get("text/plain")).rstrip("\n")
+    if plain and not _OBJECT.fullmatch(plain.strip()):
+        return plain
+    return _joined(data.get("text/markdown")).strip("\n") or _page(_joined(data.get("text/html"))) or plain
+
+
+def _page(source: str) -> str:
+    """The text of HTML that a cell shows; empty when it has none."""
+    try:
+        return html.read(f"<meta charset=utf-8>{source}".encode("utf-8", "replace")).text.strip() if source else ""
+    except Unreadable:
+        return ""
 
 
 def _fenced(code: str, language: str) -> str:

@@ -89,7 +89,7 @@ def plain(raw: str) -> str:
         return (
             f"{number.to_integral_value():f}".replace("-0", "0") if number == 0 else f"{number.quantize(Decimal(1)):f}"
         )
-    return f"{float(number):.15g}"
+    return f"{float(number):.15G}"
 
 
 def _section(format: str, number: Decimal) -> tuple[Sequence[Token], bool]:

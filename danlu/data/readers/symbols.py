@@ -54,12 +54,16 @@ def _code(letter: str) -> int:
 
 
 _POWER = re.compile(r"[+\-−–]?\d+(?:[./]\d+)?|[+\-−]?[a-zA-Zα-ω]|[+\-−]")
+_SUM = re.compile(r"\d*[a-zα-ω](?:[+]\d*[a-zα-ω]|[+\-−]\d+)+|\d+[+\-−]\d*[a-zα-ω]")
 _SPLIT = re.compile(r"(?<=\^[+\-−\d])\^(?=\d)")
 
 
 def power(text: str) -> str:
-    """A superscript in a line: `^` before a number, a sign or one letter (10^-3, m^2); 1st and marks of notes stay."""
+    """A superscript in a line: `^` before a number, a sign or one letter (10^-3, m^2), a sum in brackets (x^(n+1)); 1st
+    and marks of notes stay."""
     inner = text.strip()
+    if _SUM.fullmatch(inner):
+        return f"^({inner})"
     return f"^{inner}" if _POWER.fullmatch(inner) else text
 
 

@@ -2,8 +2,8 @@
 
 `Reading.part` is the member's name, in Big5 or GBK where that is how it was written. Refused one by one: names that
 lead out and links ("unsafe-name"), members beyond the limits of `danlu.data.readers.archive` ("zip-bomb"). Packed ones
-(.tar.gz, .tgz, .tar.bz2, .tar.xz, .tar.zst) come through `danlu.data.readers.gzip`. Not covered: devices, several
-volumes.
+(.tar.gz, .tgz, .tar.bz2, .tar.xz, .tar.zst, or only .tar) come through `danlu.data.readers.gzip`. Not covered: devices,
+several volumes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from danlu.data.readers import USUAL, Bad, How, Reading, Unreadable
+from danlu.data.readers import USUAL, Bad, How, Reading, Unreadable, gzip
 from danlu.data.readers.archive import LARGEST, MEMBERS, TOTAL, unsafe
 from danlu.data.readers.member import unpacked
 from danlu.text.encoding import decode
@@ -31,6 +31,9 @@ class _Member:
 
 def each(path: Path, how: How = USUAL) -> Iterator[Reading | Bad]:
     """Raises Unreadable "broken-tar", "zip-bomb", "empty", also after some members: what came before stays."""
+    if gzip.packed_as(path):
+        yield from gzip.each(path, how)
+        return
     try:
         with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
             yield from unpacked(_members(archive), lambda member: _read(archive, member), how)

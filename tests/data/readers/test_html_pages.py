@@ -135,6 +135,7 @@ def test_controls_are_no_text(form):
         ("<button class=accordion>{}</button>", "<div class=panel style='display:none'>{}</div>"),
         ("<button aria-expanded=false aria-controls=p1>{}</button>", "<div id=p1 hidden>{}</div>"),
         ("<h3><a data-toggle=collapse href='#p2'>{}</a></h3>", "<div id=p2 style='display: none'>{}</div>"),
+        ("<h3><a class=accordion-toggle href='#p3'>{}</a></h3>", "<div id=p3 aria-hidden=true>{}</div>"),
         ("<button role=tab aria-controls=t1>{}</button>", "<div role=tabpanel id=t1 aria-hidden=true>{}</div>"),
         ("<button type=button data-bs-toggle=collapse data-bs-target='#c'>{}</button>", "<div id=c hidden>{}</div>"),
     ],
@@ -160,6 +161,15 @@ def test_a_button_that_sends_or_opens_the_menu_is_no_text():
 def test_a_name_alone_makes_no_furniture(names):
     part = "<h2>營養午餐菜單</h2><p>週一：白飯、滷雞腿、炒高麗菜、冬瓜湯。</p>"
     assert "冬瓜湯" in text(f"<h1>標題</h1><p>{PROSE}</p><div {names}>{part}</div>")
+
+
+@pytest.mark.parametrize("name", ["consent", "newsletter-section", "subscribe"])
+def test_a_text_about_what_a_box_asks_for_is_kept_and_the_box_is_not(name):
+    told = "本人同意貴院於手術期間採取必要之醫療處置，並已了解相關風險與替代方案。"
+    page = f"<h1>標題</h1><p>{PROSE}</p><div class={name}><p>{told}</p>{{}}</div>"
+    assert told in text(page.format(""))
+    for asks in ("<button>訂閱</button>", "<input type=email>", "<p>本站使用 Cookie。</p>"):
+        assert told not in text(page.format(asks))
 
 
 @pytest.mark.parametrize("mark", ["<main>{}</main>", "<article>{}</article>", "<div><div role=main>{}</div></div>"])
@@ -225,6 +235,7 @@ def test_a_table_of_layout_is_its_blocks_each_once(page):
         ("<ol start=x><li>一</ol>", ["1. 一"]),
         ("<p>H<sub>2</sub>O 與 10<sup>-3</sup> 公尺</p>", ["H2O 與 10^-3 公尺"]),
         ("<p>面積 5 m<sup>2</sup>，x<sup>n</sup></p>", ["面積 5 m^2，x^n"]),
+        ("<p>x<sup>n+1</sup>、2<sup>2k-1</sup>，註<sup>1-3</sup></p>", ["x^(n+1)、2^(2k-1)，註1-3"]),
         ("<p>史書<sup><a href='#1'>[1]</a></sup>，1<sup>st</sup></p>", ["史書[1]，1st"]),
     ],
 )

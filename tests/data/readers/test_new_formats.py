@@ -2,6 +2,7 @@
 
 import base64
 import bz2
+import gzip
 import io
 import json
 import lzma
@@ -70,6 +71,21 @@ def test_tar_and_packed_tar(told, name, kind):
         ("b.exe", "unsupported-format"),
         ("link", "unsafe-name"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.tar", "gz"), ("a.tar", "bz2"), ("a.tgz", ""), ("a.tar.gz", ""), ("a.tar.gz", "xz"), ("a.tar.xz", "gz")],
+)
+def test_a_tar_is_read_however_it_is_named(told, name, kind):
+    assert outcomes(told(name, tarred({"公告.txt": PROSE.encode()}, kind))) == [("公告.txt", PROSE)]
+
+
+def test_a_tar_that_is_packed_again_and_again_ends(told):
+    data = tarred({"公告.txt": PROSE.encode()})
+    for _ in range(5):
+        data = gzip.compress(data)
+    assert [reason for _, reason in outcomes(told("a.tar", data))] == ["too-deep"]
 
 
 def test_archives_in_archives_and_bombs(told, monkeypatch):
@@ -300,6 +316,14 @@ def test_notebooks_that_are_none(told, data, reason):
         told("a.ipynb", data)
 
 
+@pytest.mark.parametrize("named", [{}, {"text/plain": "<IPython.core.display.HTML object>"}])
+def test_what_a_cell_shows_as_html_alone(told, named):
+    shown = {"text/html": ["<table><tr><th>館</th></tr>", "<tr><td>東湖</td></tr></table>"], **named}
+    cell = {"cell_type": "code", "source": "x", "outputs": [{"output_type": "display_data", "data": shown}]}
+    (found,) = told("a.ipynb", json.dumps({"nbformat": 4, "cells": [cell]}))
+    assert found.text == "```\nx\n```\n\n```\n| 館 |\n| --- |\n| 東湖 |\n```\n"
+
+
 def test_old_notebooks(told):
     cells = [{"cell_type": "heading", "level": 2, "source": "節"}, {"cell_type": "code", "input": "x", "outputs": []}]
     (found,) = told("a.ipynb", json.dumps({"nbformat": 3, "worksheets": [{"cells": cells}]}))
@@ -331,6 +355,16 @@ def test_geojson_features(told, properties, text, title):
         assert (found.text, found.title, found.part) == (text, title, "features 1")
     (line,) = told("a.jsonl", json.dumps({"type": "Feature", "properties": properties}) + "\n")
     assert (line.text, line.title) == (text, title)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.geojson"])
+@pytest.mark.parametrize("mark", ["", "\x1e"])
+def test_json_lines_that_are_named_json(told, name, mark):
+    places = [{"type": "Feature", "properties": {"說明": says}} for says in ("甲地", "乙地")]
+    lines = "".join(f"{mark}{json.dumps(place)}\n" for place in places)
+    assert outcomes(told(name, lines)) == [("line 1", "甲地"), ("line 2", "乙地")]
+    with pytest.raises(Unreadable, match="broken-json"):
+        told(name, '{\n"text": "x"\n} {\n"text": "y"\n}')
 
 
 def test_geojson_without_properties_and_with_a_named_field(told):
