@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property, lru_cache
@@ -80,7 +81,7 @@ class FilterSettings(Settings):
     """few-stop-words: fewer different stop characters (zh: 的 是 在 …) or stop words (en); other languages pass."""
 
     max_hashes: Maybe = 0.1
-    """hash-marks: more # than this share of the words."""
+    """hash-marks: more # than this share of the words, those of Markdown headings not counted."""
 
     max_ellipses: Maybe = 0.1
     """ellipses: more … than this share of the words."""
@@ -296,7 +297,7 @@ RULES = (
         lambda text: text.repeated_paragraphs.characters,
         prose=True,
     ),
-    Rule("hash-marks", "max_hashes", "above", lambda text: _by_word(text, _count(text, "#")), prose=True),
+    Rule("hash-marks", "max_hashes", "above", lambda text: _by_word(text, _hash_marks(text)), prose=True),
     Rule("ellipses", "max_ellipses", "above", lambda text: _by_word(text, quality.ellipses(text.text))),
     Rule("line-ends", "max_line_ends", "above", lambda text: _by_word(text, text.text.strip().count("\n")), prose=True),
 )
@@ -408,6 +409,13 @@ class Filter(Each[FilterSettings]):
 
 def _count(text: Measured, *marks: str) -> int:
     return sum(text.text.count(mark) for mark in marks)
+
+
+_HEADING = re.compile(r"^#{1,6}(?= )", re.MULTILINE)
+
+
+def _hash_marks(text: Measured) -> int:
+    return _count(text, "#") - sum(len(marks) for marks in _HEADING.findall(text.text))
 
 
 def _by_word(text: Measured, count: int) -> float:
