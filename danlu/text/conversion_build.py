@@ -273,7 +273,8 @@ def learn(examples: Examples, options: argparse.Namespace) -> tuple[NDArray[np.u
     generator = np.random.default_rng(options.seed)
     for index in range(options.rounds):
         order = generator.permutation(len(labels))
-        loss = step(order, ids, begins, widths, labels, weights, margins, options.dropped, total, squares, l1)
+        seed = options.seed + index
+        loss = step(seed, order, ids, begins, widths, labels, weights, margins, options.dropped, total, squares, l1)
         print(f"round {index + 1}: loss {loss / weights.sum():.5f}", file=sys.stderr)
     final = np.where(np.abs(total) <= l1, 0, (np.sign(total) * l1 - total) / ((BETA + np.sqrt(squares)) / ALPHA))
     return known[kept], final.astype(np.float32)
@@ -294,7 +295,8 @@ def _ftrl() -> Any:
         return np.float32(((l1 if z > 0 else -l1) - z) * ALPHA / (BETA + np.sqrt(n)))
 
     @numba.njit(fastmath=True)  # type: ignore[untyped-decorator]
-    def run(order, ids, begins, widths, labels, weights, margins, dropped, total, squares, l1):  # type: ignore[no-untyped-def]
+    def run(seed, order, ids, begins, widths, labels, weights, margins, dropped, total, squares, l1):  # type: ignore[no-untyped-def]
+        np.random.seed(seed)  # the generator that compiled code draws from is its own
         loss = 0.0
         scores = np.zeros(16, np.float32)
         out = np.zeros(16 * 32, np.bool_)
