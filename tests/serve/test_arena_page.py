@@ -156,6 +156,8 @@ def test_people_vote_blind_and_see_the_ratings(
     for place in range(total):
         page.wait_for_selector(f"text=已投 {place} / {total}")
         page.wait_for_selector(".said")
+        # the pair before, whose names were told after the vote, stands until the next one has come
+        page.wait_for_function("names => !names.some(name => document.body.outerHTML.includes(name))", arg=list(names))
         assert not any(name in page.content() for name in names)
         if place < 9 and "三個步驟" in page.inner_text(".question"):
             picture(page, "arena.png", tmp_path)
