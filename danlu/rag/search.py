@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -34,6 +35,12 @@ POOL = 100
 WAYS = {"weighed": (1.0, 0.08), "words": (1.0, 0.0), "vectors": (0.0, 1.0)}
 """What a passage's share of BM25 and its cosine, in standard deviations, weigh."""
 
+_READING = re.compile(
+    r"[\d.、\s]*(?:延伸閱讀|參考(?:資料|文獻|書目|連結|來源)|引用(?:文獻|資料)|書目|references?|further reading|"
+    r"bibliography|works cited)[：:\s]*",
+    re.IGNORECASE,
+)
+_FOR_READING = re.compile("論文|文獻|參考|延伸|作者|書|出處|paper|reference|author", re.IGNORECASE)
 _SPECIFIC = 0.01
 _RIVAL = 3
 _AGAIN = "danlu run RECIPE --force index makes the index again"
@@ -81,7 +88,8 @@ class Searcher:
         most = sum(map(self.rarity, wanted)) or 1.0
         shares = {row: matching.get(row, 0.0) / most for row in near.cosines}
         weighed, scores = _scores(shares, near, "weighed"), _scores(shares, near, self.by)
-        best = sorted(scores, key=lambda row: (-scores[row], row))[:top]
+        last = set() if _FOR_READING.search(question) else {row for row in scores if is_reading_list(self.chunks[row])}
+        best = sorted(scores, key=lambda row: (row in last, -scores[row], row))[:top]
         leaders = self._leaders(weighed)
         found = []
         for row in best:
@@ -176,6 +184,12 @@ def shared(question: str, passage: str) -> float:
     asked = letters(question)
     blocks = SequenceMatcher(None, asked, letters(passage), autojunk=False).get_matching_blocks()
     return sum(block.size for block in blocks if block.size > 1) / max(1, len(asked))
+
+
+def is_reading_list(chunk: Chunk) -> bool:
+    """Whether a passage stands below a heading like 延伸閱讀: full of a subject's words, it answers only who asks for
+    something to read. For 什麼是 LoRA？ the handbook's two best passages were titles of papers."""
+    return bool(chunk.headings) and _READING.fullmatch(chunk.headings[-1]) is not None
 
 
 def _wanted(question: str) -> list[str]:

@@ -136,3 +136,15 @@ def test_a_document_without_a_passage_is_kept_among_the_dropped(tmp_path: Path) 
     books = [*documents(), Document(id="空", text="# 只有標題\n", source="空.md", format="markdown")]
     made = index(Store(tmp_path), books)
     assert '"no-passage"' in made.file("dropped.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("heading", "is_one"),
+    [("延伸閱讀", True), ("8. 參考資料", True), ("References", True), ("參考資料的寫法", False), ("閱讀測驗", False)],
+)
+def test_a_list_of_things_to_read_is_told_by_its_heading(heading, is_one):
+    from danlu.rag.search import is_reading_list
+    from danlu.records import Chunk
+
+    chunk = Chunk(id="1", document="d", source="s", text="x", start=0, end=1, headings=["LoRA", heading])
+    assert is_reading_list(chunk) is is_one
