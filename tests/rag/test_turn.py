@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from danlu.rag.turn import last_turn, plain_turn
@@ -74,7 +72,6 @@ def test_a_question_of_its_own_stands_alone(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["你好" * 5000 + "測", "可以" * 5000 + "z", "a" * 20000, "謝" * 20000, "？" * 20000])
-def test_long_turns_take_no_time(text: str) -> None:
-    start = time.process_time()
-    plain_turn(text)
-    assert time.process_time() - start < 5
+def test_long_turns_end(text: str) -> None:
+    """A pattern that backtracks would take years: the runner's own limit ends it."""
+    assert plain_turn(text).kind in ("question", "unclear", "thanks", "greeting")
